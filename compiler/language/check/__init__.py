@@ -1,0 +1,1 @@
+"""The checker: from the syntax tree of a kernel to its typed form, one concern a file."""

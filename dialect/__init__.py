@@ -1,0 +1,1 @@
+"""The MLIR seam, the two dialects and what can be asked of them."""

@@ -1,0 +1,1 @@
+"""NumPy meaning of the two levels above the fork."""

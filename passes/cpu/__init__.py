@@ -1,0 +1,1 @@
+"""From the neutral tile level to native code."""

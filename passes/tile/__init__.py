@@ -1,0 +1,1 @@
+"""Passes on the neutral tile level (dialect tile)."""

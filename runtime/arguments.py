@@ -1,0 +1,220 @@
+"""Owns what a call passes: puts values to names, and refuses a bad call before anything runs, naming the argument.
+
+``collect`` runs on every call. ``check_call`` runs once for each new combination of dtypes, shapes, strides, alignment
+and writability (see ``launch.py``); the checks that depend on addresses, ``check_overlap``, run on every call that
+writes into memory of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tilewright.runtime.errors import CallError
+from tilewright.runtime.facts import holds
+from tilewright.runtime.plan import Argument, DimBinding, Plan
+from tilewright.runtime.views import TensorView, order_of
+
+
+def collect(kernel: str, names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Name to value for what was passed; ``names`` are the arguments that may stand by position, in order.
+
+    Raises:
+        CallError: TW1001 for too many positional arguments or a name given twice.
+    """
+    if len(args) > len(names):
+        raise CallError("TW1001", f"{kernel} takes {len(names)} arguments by position", found=str(len(args)),
+                        expected=", ".join(names))  # fmt: skip
+    values = dict(zip(names, args, strict=False))
+    for name in values.keys() & kwargs.keys():
+        raise CallError("TW1001", f"argument {name} is given by position and by name", argument=name)
+    values.update(kwargs)
+    return values
+
+
+def check_names(kernel: str, arguments: Sequence[Argument], values: Mapping[str, Any]) -> None:
+    """Every argument without a default is there (TW1001), and nothing else is."""
+    known = [argument.name for argument in arguments]
+    for name in values:
+        if name not in known:
+            raise CallError("TW1001", f"{kernel} has no argument {name}", argument=name, expected=", ".join(known))
+    for argument in arguments:
+        if argument.name not in values and (argument.shape is not None or argument.default is None):
+            raise CallError("TW1001", f"argument {argument.name} is missing", argument=argument.name,
+                            expected=", ".join(known), found=", ".join(values) or "no arguments")  # fmt: skip
+
+
+def split_outputs(plan: Plan, out: Any) -> dict[str, Any]:
+    """What ``out=`` gives, by output name: a tensor for one output, a tuple or a mapping for several (TW1011)."""
+    names = [output.name for output in plan.outputs]
+    if out is None:
+        return {}
+    if isinstance(out, Mapping):
+        unknown = [name for name in out if name not in names]
+        if unknown:
+            raise _bad_out(plan, f"{unknown[0]!r} is no output")
+        return dict(out)
+    if isinstance(out, tuple | list):
+        if len(out) != len(names):
+            raise _bad_out(plan, f"{len(out)} tensors")
+        return dict(zip(names, out, strict=True))
+    if len(names) != 1:
+        raise _bad_out(plan, type(out).__name__)
+    return {names[0]: out}
+
+
+def _bad_out(plan: Plan, found: str) -> CallError:
+    expected = "(" + ", ".join(output.name for output in plan.outputs) + ")"
+    return CallError("TW1011", f"out= does not match the outputs of {plan.kernel}", argument="out",
+                     expected=expected, found=found)  # fmt: skip
+
+
+def check_call(plan: Plan, views: Mapping[str, TensorView], device: str) -> dict[str, int]:
+    """The dims of a call whose tensors are ``views`` (outputs only where the caller gave them).
+
+    Raises:
+        CallError: TW1012 device, TW1004 dtype, TW1003 rank, TW1008 strides, TW1009 read-only, TW1005 shapes that
+            clash, TW1006 (or the check's own code) an unmet ``require``, TW1017 a fact the code was built on.
+    """
+    tensors = [argument for argument in plan.arguments if argument.name in views]
+    for argument in tensors:
+        _check_tensor(argument, views[argument.name], device)
+    dims = bind_dims(plan, views)
+    for argument in tensors:
+        _check_shape(plan, argument, views[argument.name], dims)
+    _check_requires(plan, dims)
+    _check_facts(plan, dims, views)
+    return dims
+
+
+def _check_tensor(argument: Argument, view: TensorView, device: str) -> None:
+    name = argument.name
+    if view.device.partition(":")[0] != device:
+        raise CallError("TW1012", f"argument {name} lies on another device", argument=name, expected=device,
+                        found=view.device, remedy=f"move {name} to {device}, or choose device=")  # fmt: skip
+    if view.dtype != argument.dtype:
+        raise CallError("TW1004", f"argument {name} has the wrong dtype", argument=name, expected=argument.dtype,
+                        found=view.dtype)  # fmt: skip
+    if len(view.shape) != len(argument.shape or ()):
+        raise CallError("TW1003", f"argument {name} has the wrong rank", argument=name,
+                        expected=_declared(argument), found=f"shape {view.shape}")  # fmt: skip
+    _check_strides(argument, view)
+    if argument.role != "in":
+        _check_writable(name, view)
+
+
+def _check_strides(argument: Argument, view: TensorView) -> None:
+    if any(stride < 0 and extent > 1 for stride, extent in zip(view.strides, view.shape, strict=True)):
+        raise _bad_strides(argument, view, "strides that are not negative")
+    if argument.layout == "strided":
+        return
+    if layout_of(view) != argument.layout and not _is_dense_as(view, argument.layout):
+        raise _bad_strides(argument, view, "row-major" if argument.layout == "row" else argument.layout)
+
+
+def _bad_strides(argument: Argument, view: TensorView, expected: str) -> CallError:
+    name = argument.name
+    remedy = f"pass a row-major copy of {name}, or declare the tensor `strided`"
+    return CallError("TW1008", f"argument {name} has strides that this kernel does not take", argument=name,
+                     expected=expected, found=f"strides {view.strides} of shape {view.shape}", remedy=remedy)  # fmt: skip
+
+
+def layout_of(view: TensorView) -> str:
+    """The narrowest layout that describes the tensor: ``row``, ``order(…)`` or ``strided``."""
+    order = order_of(view)
+    if order is None:
+        return "strided"
+    return "row" if order == tuple(range(len(order))) else f"order({', '.join(map(str, order))})"
+
+
+def _is_dense_as(view: TensorView, layout: str) -> bool:
+    """Whether axes of extent 1 or none make the tensor fit ``layout`` although another one describes it as well."""
+    order = range(len(view.shape)) if layout == "row" else [int(axis) for axis in layout[6:-1].split(",")]
+    step = 1
+    for axis in reversed(order):
+        if view.shape[axis] > 1 and view.strides[axis] != step and 0 not in view.shape:
+            return False
+        step *= view.shape[axis]
+    return True
+
+
+def _check_writable(name: str, view: TensorView) -> None:
+    if not view.writable:
+        raise CallError("TW1009", f"argument {name} is written but read-only", argument=name,
+                        remedy=f"pass a writable copy of {name}")  # fmt: skip
+    if any(stride == 0 and extent > 1 for stride, extent in zip(view.strides, view.shape, strict=True)):
+        raise CallError("TW1008", f"argument {name} is written but its elements overlap", argument=name,
+                        found=f"strides {view.strides} of shape {view.shape}", remedy="pass a copy")  # fmt: skip
+
+
+def bind_dims(plan: Plan, views: Mapping[str, TensorView]) -> dict[str, int]:
+    """The value of every dim of the plan, from the shapes of ``views``."""
+    dims: dict[str, int] = {}
+    for binding in plan.bindings:
+        value = _bound(binding, views[binding.tensor])
+        dims.setdefault(binding.dim, value)
+    for solution in plan.solutions:
+        dims[solution.dim] = solution.value.evaluate(dims)
+    return dims
+
+
+def _bound(binding: DimBinding, view: TensorView) -> int:
+    value, rest = divmod(view.shape[binding.axis] - binding.offset, binding.scale)
+    if rest or value < 0:
+        form = " + ".join(filter(None, (f"{binding.scale} * {binding.dim}", str(binding.offset or ""))))
+        raise CallError("TW1005", f"argument {binding.tensor}: axis {binding.axis} cannot be {form}",
+                        argument=binding.tensor, found=str(view.shape[binding.axis]))  # fmt: skip
+    return value
+
+
+def _check_shape(plan: Plan, argument: Argument, view: TensorView, dims: Mapping[str, int]) -> None:
+    for axis, size in enumerate(argument.shape or ()):
+        expected, found = size.evaluate(dims), view.shape[axis]
+        if expected == found:
+            continue
+        origins = {binding.dim: f"{binding.dim} = {dims[binding.dim]} from {binding.tensor}" for binding in
+                   reversed(plan.bindings)}  # fmt: skip
+        reasons = [origins.get(symbol, f"{symbol} = {dims[symbol]}") for symbol in dict.fromkeys(size.symbols())]
+        raise CallError(
+            "TW1005",
+            f"argument {argument.name}: axis {axis} does not fit the other shapes",
+            argument=argument.name,
+            expected=f"{size} = {expected}" + (f" ({', '.join(reasons)})" if reasons else ""),
+            found=f"{found} in shape {view.shape}",
+        )
+
+
+def _check_requires(plan: Plan, dims: Mapping[str, int]) -> None:
+    for check in plan.checks:
+        if check.condition.evaluate(dims):
+            continue
+        found = ", ".join(f"{name} = {dims[name]}" for name in dict.fromkeys(check.condition.symbols()))
+        raise CallError(check.code, f"{plan.kernel} requires {check.text}", expected=check.text, found=found)
+    for name, value in dims.items():
+        if value < 0:
+            raise CallError("TW1005", f"dim {name} of {plan.kernel} would be negative", found=f"{name} = {value}")
+
+
+def _check_facts(plan: Plan, dims: Mapping[str, int], views: Mapping[str, TensorView]) -> None:
+    for fact in dict.fromkeys(fact for launch in plan.launches for fact in launch.facts):
+        if not holds(fact, dims, views):
+            raise CallError("TW1017", f"this code of {plan.kernel} was compiled for calls with {fact}", expected=fact,
+                            found=", ".join(f"{name} = {value}" for name, value in dims.items()))  # fmt: skip
+
+
+def check_overlap(written: Sequence[tuple[str, TensorView]], read: Sequence[tuple[str, TensorView]]) -> None:
+    """No written tensor shares a byte with another argument (TW1007); byte ranges are compared."""
+    for position, (name, view) in enumerate(written):
+        for other_name, other in (*written[position + 1 :], *read):
+            if _ranges_meet(view.span, other.span):
+                raise CallError("TW1007", f"argument {name} is written and overlaps argument {other_name}",
+                                argument=name, remedy=f"pass memory of its own for {name}")  # fmt: skip
+
+
+def _ranges_meet(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    return first[0] < second[1] and second[0] < first[1]
+
+
+def _declared(argument: Argument) -> str:
+    shape = ", ".join(map(str, argument.shape or ()))
+    return f"{argument.dtype}[{shape}]"
