@@ -1,10 +1,10 @@
 """Layouts: which thread holds which element, and where an element lies in memory, as one kind of exact integer map.
 
-A `Layout` maps the indices of its source axes (``register, lane, warp, cta``; or the axes of a tile) to the indices of
-its result axes (the axes of a tile; or ``offset``). Every axis is written in a mixed radix. Digits of radix 2 are *bits*
-and are mapped linearly over GF(2) (a source bit flips any set of result bits: fragments, swizzles); digits of odd radix
-go one to one, or nowhere (replication). So a layout is a repeat, by any integer counts, of a bit-linear atom: 96, 160
-and 192 columns are as good as 128.
+A `Layout` maps the indices of its source axes (``register, lane, warp, cta``; or the axes of a tile) to the indices
+of its result axes (the axes of a tile; or ``offset``). Every axis is written in a mixed radix. Digits of radix 2 are
+*bits* and are mapped linearly over GF(2) (a source bit flips any set of result bits: fragments, swizzles); digits of
+odd radix are copied to digits of their own (usually one; none is replication). So a layout is a repeat, by any integer
+counts, of a bit-linear atom: 96, 160 and 192 columns are as good as 128.
 
 Text form: ``register(2@0,1 2@8,0) lane(4@0,2 8@1,0) -> dim0(16) dim1(8)``. A digit ``count@steps`` advances result axis
 ``d`` by ``steps[d]`` a unit; digits are written fastest first. ``dim1(3.32)`` gives a radix; the default of a size is
@@ -148,7 +148,9 @@ def bits_of(count: int) -> tuple[int, ...]:
     return (2,) * twos + ((odd,) if odd > 1 else ())
 
 
-def make(sources: Mapping[str, Sequence[tuple[int, Sequence[int]]]], results: Mapping[str, int | Sequence[int]]) -> Layout:
+def make(
+    sources: Mapping[str, Sequence[tuple[int, Sequence[int]]]], results: Mapping[str, int | Sequence[int]]
+) -> Layout:
     """Build a layout from ``{axis: [(count, steps), …]}`` (fastest first) and ``{result axis: size or radix}``."""
     axes = tuple(Result(name, _radix(spec)) for name, spec in results.items())
     frame = Layout((), axes)
@@ -263,8 +265,8 @@ def _check_bit(digit: Digit, digits: tuple[tuple[int, int, int], ...]) -> None:
 def _check_odd(digit: Digit, digits: tuple[tuple[int, int, int], ...], used: set[int]) -> None:
     if digit.count < 2 or digit.count % 2 == 0:
         raise LayoutError(f"digits of a source axis are 2 or odd, not {digit.count}")
-    if len(digit.targets) > 1 or any(digits[target][1] != digit.count for target in digit.targets):
-        raise LayoutError(f"a digit of radix {digit.count} moves one result digit of the same radix, or none")
+    if any(digits[target][1] != digit.count for target in digit.targets):
+        raise LayoutError(f"a digit of radix {digit.count} may only move result digits of the same radix")
     if used & set(digit.targets):
         raise LayoutError("two odd digits move the same result digit")
     used.update(digit.targets)

@@ -58,16 +58,31 @@ def common_radix(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]
 
 def refine(layout: Layout, sources: Sequence[Sequence[int]], results: Sequence[Sequence[int]]) -> Layout:
     """The same map with finer digits: `sources` and `results` give an equal or finer radix for each axis."""
-    source_parts = [part for axis, radix in zip(layout.sources, sources, strict=True) for part in _parts(axis.radix, radix)]
-    result_parts = [part for axis, radix in zip(layout.results, results, strict=True) for part in _parts(axis.radix, radix)]
+    source_parts = [
+        part for axis, radix in zip(layout.sources, sources, strict=True) for part in _parts(axis.radix, radix)
+    ]
+    result_parts = [
+        part for axis, radix in zip(layout.results, results, strict=True) for part in _parts(axis.radix, radix)
+    ]
     digits = [digit for axis in layout.sources for digit in axis.digits]
     for number, digit in enumerate(digits):
         if digit.count != 2 and digit.targets:
-            joined = common_radix(source_parts[number], result_parts[digit.targets[0]])
-            source_parts[number] = result_parts[digit.targets[0]] = joined
+            _join_parts(source_parts, result_parts, number, digit.targets)
     first = [sum(map(len, result_parts[:number])) for number in range(len(result_parts))]
     split = [_split(digit, parts, first) for digit, parts in zip(digits, source_parts, strict=True)]
     return Layout(_regroup_sources(layout, split), _regroup_results(layout, result_parts))
+
+
+def _join_parts(
+    source_parts: list[tuple[int, ...]], result_parts: list[tuple[int, ...]], number: int, targets: tuple[int, ...]
+) -> None:
+    """Bring one odd source digit and the result digits it moves to the same parts."""
+    joined = source_parts[number]
+    for target in targets:
+        joined = common_radix(joined, result_parts[target])
+    source_parts[number] = joined
+    for target in targets:
+        result_parts[target] = joined
 
 
 def _parts(coarse: Sequence[int], fine: Sequence[int]) -> list[tuple[int, ...]]:
@@ -81,9 +96,7 @@ def _parts(coarse: Sequence[int], fine: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def _split(digit: Digit, parts: tuple[int, ...], first: Sequence[int]) -> list[Digit]:
-    return [
-        Digit(count, tuple(first[target] + place for target in digit.targets)) for place, count in enumerate(parts)
-    ]
+    return [Digit(count, tuple(first[target] + place for target in digit.targets)) for place, count in enumerate(parts)]
 
 
 def _regroup_sources(layout: Layout, split: list[list[Digit]]) -> tuple[Source, ...]:
@@ -153,9 +166,9 @@ def _columns(layout: Layout, axes: Iterable[str] | None = None) -> _Columns:
         if digit.count == 2:
             free = span.insert(_mask(digit.targets), 1 << number)
             kernel += [] if free is None else [free]
-        elif digit.targets:
+        elif len(digit.targets) == 1:
             links[digit.targets[0]] = number
-        else:
+        elif not digit.targets:
             loose.append(number)
     return _Columns(span, links, tuple(kernel), tuple(loose))
 
@@ -267,7 +280,8 @@ def _align(source: Layout, target: Layout, fixed: list[str]) -> tuple[Layout, La
         results = [common_radix(a.radix, b.radix) for a, b in zip(source.results, target.results, strict=True)]
         shared = {axis: common_radix(source.source(axis).radix, target.source(axis).radix) for axis in fixed}
         finer = [
-            refine(layout, [shared.get(s.name, s.radix) for s in layout.sources], results) for layout in (source, target)
+            refine(layout, [shared.get(s.name, s.radix) for s in layout.sources], results)
+            for layout in (source, target)
         ]
         if finer == [source, target]:
             return source, target
@@ -292,10 +306,10 @@ def _read_digit(digit: Digit, keep: tuple[int, Digit] | None, columns: _Columns)
         return None if labels is None else tuple(sorted((*own, *_numbers(labels))))
     if digit.targets == held:
         return own
-    if held or not digit.targets or digit.targets[0] not in columns.links:
+    if held or any(target not in columns.links for target in digit.targets):
         return None
-    # The owner is the pair (own place, free digit); both follow the same target digit.
-    return tuple(sorted((*own, columns.links[digit.targets[0]])))
+    # The owner is the pair (own place, free digits); both follow the same target digit.
+    return tuple(sorted((*own, *(columns.links[target] for target in digit.targets))))
 
 
 def contiguous(layout: Layout, dim: int, axes: Iterable[str] = ("register",)) -> int:

@@ -33,7 +33,10 @@ def identity(shape: Sequence[int]) -> Layout:
     names = dim_names(len(shape))
     unit = [tuple(int(a == b) for b in range(len(shape))) for a in range(len(shape))]
     return make(
-        {name: [(size, unit[axis])] if size > 1 else [] for axis, (name, size) in enumerate(zip(names, shape, strict=True))},
+        {
+            name: [(size, unit[axis])] if size > 1 else []
+            for axis, (name, size) in enumerate(zip(names, shape, strict=True))
+        },
         dict(zip(names, shape, strict=True)),
     )
 
@@ -42,12 +45,16 @@ def memory_order(shape: Sequence[int], order: Sequence[int]) -> Layout:
     """From the indices of a tile to ``offset`` in elements; `order` lists axes from the slowest to the fastest."""
     if sorted(order) != list(range(len(shape))):
         raise LayoutError(f"{tuple(order)} is no order of {len(shape)} axes")
-    steps, radix, weight = [0] * len(shape), [], 1
+    steps, weight = [0] * len(shape), 1
+    radix: list[int] = []
     for axis in reversed(order):
         steps[axis] = weight
         weight *= shape[axis]
         radix.extend(bits_of(shape[axis]))
-    sources = {name: [(size, (step,))] if size > 1 else [] for name, size, step in zip(dim_names(len(shape)), shape, steps, strict=True)}
+    sources = {
+        name: [(size, (step,))] if size > 1 else []
+        for name, size, step in zip(dim_names(len(shape)), shape, steps, strict=True)
+    }
     return make(sources, {"offset": radix})
 
 

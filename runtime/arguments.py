@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.facts import holds
 from tilewright.runtime.plan import Argument, DimBinding, Plan
-from tilewright.runtime.views import TensorView, order_of
+from tilewright.runtime.views import TensorView, as_numpy, axis_order, order_of
+
+_OVERLAP_WORK = 100_000  # steps of the exact test on two strided tensors before they count as overlapping
 
 
 def collect(kernel: str, names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,6 +30,8 @@ def collect(kernel: str, names: Sequence[str], args: Sequence[Any], kwargs: Mapp
         raise CallError("TW1001", f"{kernel} takes {len(names)} arguments by position", found=str(len(args)),
                         expected=", ".join(names))  # fmt: skip
     values = dict(zip(names, args, strict=False))
+    if not kwargs:
+        return values
     for name in values.keys() & kwargs.keys():
         raise CallError("TW1001", f"argument {name} is given by position and by name", argument=name)
     values.update(kwargs)
@@ -114,9 +120,14 @@ def _check_strides(argument: Argument, view: TensorView) -> None:
 
 def _bad_strides(argument: Argument, view: TensorView, expected: str) -> CallError:
     name = argument.name
-    remedy = f"pass a row-major copy of {name}, or declare the tensor `strided`"
-    return CallError("TW1008", f"argument {name} has strides that this kernel does not take", argument=name,
-                     expected=expected, found=f"strides {view.strides} of shape {view.shape}", remedy=remedy)  # fmt: skip
+    return CallError(
+        "TW1008",
+        f"argument {name} has strides that this kernel does not take",
+        argument=name,
+        expected=expected,
+        found=f"strides {view.strides} of shape {view.shape}",
+        remedy=f"pass a row-major copy of {name}, or declare the tensor `strided`",
+    )
 
 
 def layout_of(view: TensorView) -> str:
@@ -129,9 +140,8 @@ def layout_of(view: TensorView) -> str:
 
 def _is_dense_as(view: TensorView, layout: str) -> bool:
     """Whether axes of extent 1 or none make the tensor fit ``layout`` although another one describes it as well."""
-    order = range(len(view.shape)) if layout == "row" else [int(axis) for axis in layout[6:-1].split(",")]
     step = 1
-    for axis in reversed(order):
+    for axis in reversed(axis_order(layout, len(view.shape))):
         if view.shape[axis] > 1 and view.strides[axis] != step and 0 not in view.shape:
             return False
         step *= view.shape[axis]
@@ -203,16 +213,25 @@ def _check_facts(plan: Plan, dims: Mapping[str, int], views: Mapping[str, Tensor
 
 
 def check_overlap(written: Sequence[tuple[str, TensorView]], read: Sequence[tuple[str, TensorView]]) -> None:
-    """No written tensor shares a byte with another argument (TW1007); byte ranges are compared."""
+    """No written tensor shares memory with another argument (TW1007)."""
     for position, (name, view) in enumerate(written):
         for other_name, other in (*written[position + 1 :], *read):
-            if _ranges_meet(view.span, other.span):
+            if _overlap(view, other):
                 raise CallError("TW1007", f"argument {name} is written and overlaps argument {other_name}",
                                 argument=name, remedy=f"pass memory of its own for {name}")  # fmt: skip
 
 
-def _ranges_meet(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    return first[0] < second[1] and second[0] < first[1]
+def _overlap(first: TensorView, second: TensorView) -> bool:
+    """Exact for dense tensors and on the CPU; strided ones elsewhere count when their byte ranges meet."""
+    (first_low, first_high), (second_low, second_high) = first.span, second.span
+    if first_low >= second_high or second_low >= first_high or first_low == first_high or second_low == second_high:
+        return False
+    if first.device != "cpu" or (order_of(first) is not None and order_of(second) is not None):
+        return True
+    try:
+        return np.shares_memory(as_numpy(first), as_numpy(second), max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _declared(argument: Argument) -> str:

@@ -7,9 +7,11 @@ it under the launches' names.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tilewright.runtime.sizes import SizeExpr, size_from_json
@@ -71,8 +73,22 @@ class Workspace:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A constant row-major tensor that launches read; ``data`` is the base64 of its bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: str
+
+    @property
+    def content(self) -> bytes:
+        return base64.b64decode(self.data)
+
+
+@dataclass(frozen=True)
 class Operand:
-    """One parameter of a launch: ``role`` is ``tensor`` (argument or workspace), ``scalar`` or ``dim``."""
+    """One parameter of a launch: ``role`` is ``tensor`` (argument, workspace or table), ``scalar`` or ``dim``."""
 
     role: str
     name: str
@@ -114,17 +130,18 @@ class Plan:
     solutions: tuple[DimSolution, ...] = ()
     checks: tuple[LaunchCheck, ...] = ()
     workspaces: tuple[Workspace, ...] = ()
+    tables: tuple[Table, ...] = ()
     launches: tuple[Launch, ...] = ()
     types: tuple[tuple[str, str], ...] = ()
     consts: tuple[tuple[str, bool | int | float], ...] = ()
     doc: str = field(default="", compare=False)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Argument, ...]:
         """What a caller passes by position: tensors, then scalars."""
         return tuple(argument for argument in self.arguments if argument.role != "out")
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Argument, ...]:
         return tuple(argument for argument in self.arguments if argument.role == "out")
 
@@ -200,6 +217,7 @@ def _read_plan(data: Mapping[str, Any]) -> Plan:
         workspaces=tuple(
             Workspace(item["name"], item["dtype"], _read_shape(item["shape"])) for item in data["workspaces"]
         ),
+        tables=tuple(Table(**{**item, "shape": tuple(item["shape"])}) for item in data["tables"]),
         launches=tuple(_read_launch(item) for item in data["launches"]),
         types=tuple((name, dtype) for name, dtype in data["types"]),
         consts=tuple((name, value) for name, value in data["consts"]),

@@ -29,7 +29,7 @@ def _count(text: str) -> int:
 
 
 def _mlir(text: str) -> str:
-    if text not in ("wheel", "mlir"):
+    if text not in ("", "mlir"):
         raise ValueError(text)
     return text
 
@@ -83,7 +83,12 @@ class Switches:
         None, "PTXAS", Path, "a path", "the PTX assembler; default: the installed wheel's, then PATH", in_cache_key=True
     )
     mlir: str = _switch(
-        "wheel", "MLIR", _mlir, "wheel, mlir", "which MLIR bindings are used (`dialect/mlir.py`)", in_cache_key=True
+        "",
+        "MLIR",
+        _mlir,
+        "mlir",
+        "take MLIR from the official wheel, not the pinned one (`dialect/mlir.py`)",
+        in_cache_key=True,
     )
 
     def cache_key(self) -> tuple[tuple[str, str], ...]:

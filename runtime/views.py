@@ -18,6 +18,8 @@ from tilewright.runtime import dlpack
 from tilewright.runtime.dtypes import BY_TORCH, DTYPES, name_of_numpy, numpy_dtype
 from tilewright.runtime.errors import CallError
 
+_NO_BYTES = ctypes.c_char * 0
+
 
 @dataclass(frozen=True, slots=True)
 class TensorView:
@@ -125,6 +127,15 @@ def _cuda_view(value: Any, name: str) -> TensorView:
     return TensorView(pointer, shape, strides, dtype, not read_only, "cuda:0", value)
 
 
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Where an array's data begins; the buffer protocol is four times faster than NumPy's own attributes."""
+    try:
+        return ctypes.addressof(_NO_BYTES.from_buffer(array))
+    except (TypeError, ValueError, BufferError):  # read-only, strided, or of a dtype that buffers do not know
+        pointer: int = array.__array_interface__["data"][0]
+        return pointer
+
+
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Element strides of a dense row-major tensor."""
     strides, step = [], 1
@@ -155,30 +166,42 @@ def _is_dense(view: TensorView, order: tuple[int, ...]) -> bool:
     return True
 
 
-Allocator = Callable[[tuple[int, ...], str], Any]
+Allocator = Callable[[tuple[int, ...], str, str], Any]
+
+
+def axis_order(layout: str, rank: int) -> tuple[int, ...]:
+    """The axes of a dense tensor from slowest to fastest; what is not ``order(…)`` is made row-major."""
+    if not layout.startswith("order("):
+        return tuple(range(rank))
+    return tuple(int(axis) for axis in layout[len("order(") : -1].split(","))
 
 
 def allocator_like(value: Any) -> Allocator:
-    """A function that makes an uninitialised tensor of a shape and a dtype in ``value``'s framework and device."""
-    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
-        return _numpy_empty
-    if is_torch(value):
-        return _torch_allocator(value)
-    return _numpy_empty
+    """A function of shape, dtype and layout that makes an uninitialised tensor in ``value``'s framework and device."""
+    return _torch_allocator(value) if is_torch(value) else _numpy_empty
 
 
-def _numpy_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
-    return np.empty(shape, numpy_dtype(dtype))
+def _numpy_empty(shape: tuple[int, ...], dtype: str, layout: str) -> np.ndarray[Any, Any]:
+    if layout == "row":
+        return np.empty(shape, numpy_dtype(dtype))
+    order = axis_order(layout, len(shape))
+    return np.empty([shape[axis] for axis in order], numpy_dtype(dtype)).transpose(_inverse(order))
 
 
 def _torch_allocator(like: Any) -> Allocator:
     torch = sys.modules["torch"]
     device = like.device
 
-    def empty(shape: tuple[int, ...], dtype: str) -> Any:
-        return torch.empty(shape, dtype=getattr(torch, DTYPES[dtype].torch), device=device)
+    def empty(shape: tuple[int, ...], dtype: str, layout: str) -> Any:
+        order = axis_order(layout, len(shape))
+        dense = torch.empty([shape[axis] for axis in order], dtype=getattr(torch, DTYPES[dtype].torch), device=device)
+        return dense if layout == "row" else dense.permute(_inverse(order))
 
     return empty
+
+
+def _inverse(order: tuple[int, ...]) -> list[int]:
+    return [order.index(axis) for axis in range(len(order))]
 
 
 def handed_back(result: Any, like: Any) -> Any:

@@ -14,7 +14,7 @@ from lark import Token, Tree
 
 from tilewright.compiler.language import limits, tree
 from tilewright.compiler.language.declarations import check_params
-from tilewright.compiler.language.errors import Diagnostic, Fix, Note
+from tilewright.compiler.language.errors import Diagnostic, Note
 from tilewright.compiler.language.span import Source, Span
 
 
@@ -54,6 +54,9 @@ MEANT = frozenset(
 )
 """The tokens that carry meaning."""
 
+LEVELS = frozenset("conditional binary unary compare call reduce guarded guarded_argument read table".split())
+"""The rules that make a level of an expression's tree."""
+
 Built = Any
 """A node, a tuple of nodes, or one of the intermediate records above."""
 
@@ -74,10 +77,19 @@ class Builder:
         places: dict[int, tuple[int, int]] = {}
         for one in _leaves_first(root):
             places[id(one)] = place = _place(one, places)
+            depths[id(one)] = depth = _depth(one, depths)
+            if depth == limits.EXPRESSION_DEPTH + 1 and one.data in LEVELS:
+                self.too_deep(self.span(*place))
             children = [done[id(c)] if isinstance(c, Tree) else self.leaf(c) for c in one.children if _matters(c)]
             handler: Callable[..., Built] = getattr(self, str(one.data))
             done[id(one)] = handler(self.span(*place), *children)
         return done[id(root)]
+
+    def too_deep(self, span: Span) -> None:
+        """Later stages recurse over expressions, so their depth is bounded."""
+        note = Note(None, "give a part of it a name of its own")
+        expected = f"at most {limits.EXPRESSION_DEPTH} levels"
+        self.error("TW0807", span, "this expression is too deep", note, expected)
 
     def leaf(self, token: Token | None) -> Built:
         if token is None or token.type not in ("NAME", "NUMBER"):
@@ -88,8 +100,8 @@ class Builder:
     def span(self, start: int, end: int) -> Span:
         return self.source.span(self.offset + start, self.offset + end)
 
-    def error(self, code: str, span: Span, message: str, fix: Fix | None = None, **words: Any) -> None:
-        self.errors.append(Diagnostic(code, span, message, fixes=(fix,) if fix else (), **words))
+    def error(self, code: str, span: Span, message: str, note: Note | None = None, expected: str = "") -> None:
+        self.errors.append(Diagnostic(code, span, message, expected, notes=(note,) if note else ()))
 
     # ---------------------------------------------------------------- items
 
@@ -153,7 +165,7 @@ class Builder:
     def order(self, span: Span, *axes: tree.Number) -> tree.Layout:
         for axis in axes:
             if not isinstance(axis.value, int):
-                self.error("TW0118", axis.span, "an axis is a whole number", found=f"`{axis.text}`")
+                self.error("TW0118", axis.span, "an axis is a whole number")
         return tree.Layout(span, tuple(int(axis.value) for axis in axes))
 
     def strided(self, span: Span) -> tree.Layout:
@@ -183,7 +195,7 @@ class Builder:
 
     def table_statement(self, span: Span, name: Built, op: Built, value: Built) -> tree.Statement:
         if str(op) != "=":
-            self.error("TW0130", span, "a constant tensor is defined with `=`", found=f"`{op}`")
+            self.error("TW0130", span, "a constant tensor is defined with `=`")
         return tree.Statement(span, name, None, str(op), value, None)
 
     def subscript(self, span: Span, index: tree.Expr, extent: tree.Expr | None) -> tree.Subscript:
@@ -269,6 +281,12 @@ def _place(one: Tree[Any], places: dict[int, tuple[int, int]]) -> tuple[int, int
     present = [child for child in one.children if child is not None]
     first, last = (places[id(c)] if isinstance(c, Tree) else _extent(c) for c in (present[0], present[-1]))
     return first[0], last[1]
+
+
+def _depth(one: Tree[Any], depths: dict[int, int]) -> int:
+    """How many levels of an expression ``one`` has."""
+    below = max((depths[id(child)] for child in one.children if isinstance(child, Tree)), default=0)
+    return below + (one.data in LEVELS)
 
 
 def _leaves_first(root: Tree[Any]) -> list[Tree[Any]]:

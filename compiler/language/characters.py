@@ -10,15 +10,21 @@ from tilewright.compiler.language.span import Span
 ASCII_SPELLING = {
     "×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "≠": "!=",
     "→": "->", "∧": "and", "∨": "or", "¬": "not", "∞": "inf", "π": "pi", "²": "**2", "³": "**3", "∑": "sum[k](…)",
-    "Σ": "sum[k](…)", "∏": "prod[k](…)", "√": "sqrt(…)", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "［": "[",
-    "］": "]", "＝": "=", "\u00a0": " ", "\u2003": " ", "\u3000": " ", "“": "", "”": "", "‘": "", "’": "", "\u200b": "",
+    "Σ": "sum[k](…)", "∏": "prod[k](…)", "√": "sqrt(…)", "，": ",", "；": ";", "：": ":", "（": "(", "）": ")",
+    "［": "[", "］": "]", "＝": "=", "\u00a0": " ", "\u2003": " ", "\u3000": " ", "“": "", "”": "", "‘": "", "’": "", "\u200b": "",
     "\ufeff": "",
 }  # fmt: skip
 """What to write for characters that come from papers, word processors and other keyboards."""
 
-OTHER_SPELLING = {
-    "&&": "and", "||": "or", "!": "not", "?": "a if c else b", "{": "(", "}": ")", "@": "sum[k](a[i, k] * b[k, j])",
-}  # fmt: skip
+REMARKS = {
+    "!": "negation is `not`, inequality `!=`",
+    "?": "a conditional is `a if c else b`",
+    "{": "blocks are indented, values are grouped by `(` and `)`",
+    "}": "blocks are indented, values are grouped by `(` and `)`",
+    "@": "a matrix product is `sum[k](a[i, k] * b[k, j])`",
+    "\\": "inside brackets lines go on by themselves",
+}
+"""What to write for characters that come from other languages."""
 
 
 def junk(span: Span, text: str) -> Diagnostic:
@@ -46,7 +52,8 @@ def _spelling(span: Span, spelling: str) -> Diagnostic:
 def _ascii(span: Span, text: str) -> Diagnostic:
     if not text.isprintable():
         return Diagnostic("TW0103", span, f"{_named(text)} outside a comment", notes=_binary(text))
-    return Diagnostic("TW0103", span, f"`{text}` is not a character of the language")
+    notes = (Note(None, REMARKS[text]),) if text in REMARKS else ()
+    return Diagnostic("TW0111" if notes else "TW0103", span, f"there is no `{text}` in the language", notes=notes)
 
 
 def _binary(text: str) -> tuple[Note, ...]:

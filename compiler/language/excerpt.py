@@ -29,7 +29,10 @@ def excerpt(span: Span) -> list[str]:
     shown = before + _shown(line[first:], width(before))
     margin = f"{span.line:>5} | "
     cut = "..." if shift else ""
-    return [f"{margin}{cut}{shown}".rstrip(), " " * (len(margin) - 2) + "| " + " " * (len(cut) + width(before)) + carets]
+    return [
+        f"{margin}{cut}{shown}".rstrip(),
+        " " * (len(margin) - 2) + "| " + " " * (len(cut) + width(before)) + carets,
+    ]
 
 
 def _cut(line: str, first: int) -> int:

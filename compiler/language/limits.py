@@ -4,11 +4,14 @@ They bound time and memory for hostile input (deep nesting, huge literals, endle
 kernel written by a person needs, and each is refused with its own code, so that a generator of sources knows why.
 """
 
-SOURCE_CHARACTERS = 4 * 1024 * 1024
+SOURCE_CHARACTERS = 2 * 1024 * 1024
 """Characters of one file; more is refused before anything is read from them (TW0801)."""
 
 TOKENS = 100_000
-"""Tokens of one file, comments and line ends not counted (TW0802)."""
+"""Tokens of one file, comments among them, line ends not (TW0802)."""
+
+LINE_TOKENS = 10_000
+"""Tokens of one logical line: a statement, a declaration, a constant table (TW0808)."""
 
 NESTING = 200
 """Brackets that may be open at one place (TW0803)."""
@@ -43,7 +46,7 @@ KERNEL_OPERATIONS = 50_000
 RANK = 16
 """Dimensions of one tensor, subscripts of one read, binders of one reduction (TW0812)."""
 
-TABLE_ELEMENTS = 65_536
+TABLE_ELEMENTS = 4_096
 """Numbers of one constant table (TW0813)."""
 
 IMPORTED_FILES = 100

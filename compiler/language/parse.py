@@ -49,5 +49,3 @@ def _file(found: Scan, nodes: list[Any]) -> tree.File:
         return tuple(node for node in nodes if isinstance(node, kind))
 
     return tree.File(found.source, only(tree.Import), only(tree.Macro), only(tree.Kernel), only(tree.Schedule))
-
-

@@ -2,68 +2,88 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedInput
 
-from tilewright.compiler.language import mistakes
 from tilewright.compiler.language.build import Builder
-from tilewright.compiler.language.errors import Diagnostic
+from tilewright.compiler.language.errors import Diagnostic, Note
 from tilewright.compiler.language.grammar import parse_text
+from tilewright.compiler.language.mistakes.explain import explain
 from tilewright.compiler.language.span import Source
 from tilewright.compiler.language.tokens import Item, Line
 
-LINE_STARTS = {"kernel": "body_line", "schedule": "setting"}
-HEADER_WORDS = tuple(LINE_STARTS)
+BODY_RULES = {"kernel": "body_line", "schedule": "setting"}
+"""The items that have a body, and how a line of it is read."""
+
+
+class Stopped(NamedTuple):
+    """Where a parser stopped and what it could have gone on with."""
+
+    offset: int
+    accepts: frozenset[str]
 
 
 def parse_item(source: Source, item: Item, errors: list[Diagnostic]) -> Any | None:
     """The node of ``item``, or None with what is wrong added to ``errors``."""
     before = len(errors)
-    node = None
-    if not item.broken:
-        node, unexpected = _attempt(source, item.start, item.end, "item", item.doc, errors)
-        if unexpected is None:
-            return node if len(errors) == before else None
-    _recover(source, item, errors)
-    if len(errors) == before and not item.broken:
-        errors.append(unexpected)
+    result: Any = None if item.broken else _attempt(source, item.start, item.end, "item", item.doc, errors)
+    if len(errors) > before or not isinstance(result, Stopped | None):
+        return result if len(errors) == before else None
+    _read_lines(source, item, errors)
+    if len(errors) == before:
+        errors += _structure(source, item)
+    if len(errors) == before and isinstance(result, Stopped):
+        tokens = [token for line in item.lines for token in line.tokens]
+        errors.append(explain(source, tokens, result.offset, "item", result.accepts))
     return None
 
 
-def _attempt(
-    source: Source, start: int, end: int, rule: str, doc: str, errors: list[Diagnostic]
-) -> tuple[Any | None, Any]:
-    """Parse ``start .. end`` as ``rule``: the node, or what was unexpected."""
-    text = source.text[start:end]
+def _attempt(source: Source, start: int, end: int, rule: str, doc: str, errors: list[Diagnostic]) -> Any:
+    """Parse ``start .. end`` as ``rule``: its node, or ``Stopped``."""
     try:
-        raw = parse_text(text + "\n", rule)
+        raw = parse_text(source.text[start:end] + "\n", rule)
     except UnexpectedInput as unexpected:
-        return None, _explained(source, start, end, unexpected)
-    return Builder(source, start, doc, errors).build(raw), None
+        accepts = frozenset(unexpected.interactive_parser.accepts())  # type: ignore[no-untyped-call]
+        return Stopped(start + (unexpected.pos_in_stream or 0), accepts)
+    return Builder(source, start, doc, errors).build(raw)
 
 
-def _explained(source: Source, start: int, end: int, unexpected: UnexpectedInput) -> Diagnostic:
-    place = start + (unexpected.pos_in_stream or 0)
-    length = 1
-    if isinstance(unexpected, UnexpectedToken):
-        length = len(unexpected.token)
-    assert isinstance(unexpected, UnexpectedToken | UnexpectedCharacters)
-    return mistakes.explain(source, min(place, end), min(place + length, end))
+def _read_lines(source: Source, item: Item, errors: list[Diagnostic]) -> None:
+    """Read every line of ``item`` by itself, except those with an error that is reported already."""
+    word = _text(source, item.lines[0], 0)
+    for line in item.lines:
+        if line.broken:
+            continue
+        first = "header" if word in BODY_RULES else "item"
+        rule = first if line is item.lines[0] else BODY_RULES.get(word, "body_line")
+        result = _attempt(source, line.start, line.end, rule, "", errors)
+        if isinstance(result, Stopped):
+            errors.append(explain(source, line.tokens, result.offset, rule, result.accepts))
 
 
-def _recover(source: Source, item: Item, errors: list[Diagnostic]) -> None:
-    """Read every line of ``item`` by itself."""
-    first = item.lines[0]
-    word = source.text[first.tokens[0].start : first.tokens[0].end]
-    _line(source, first, "header" if word in LINE_STARTS else "item", errors)
-    for line in item.lines[1:]:
-        _line(source, line, LINE_STARTS.get(word, "body_line"), errors)
+def _structure(source: Source, item: Item) -> list[Diagnostic]:
+    """What is wrong with an item all of whose lines are right."""
+    word = _text(source, item.lines[0], 0)
+    header, body = item.lines[0], item.lines[1:]
+    if word not in BODY_RULES:
+        place = source.span(body[0].start, body[0].end) if body else source.span(header.start, header.end)
+        return [Diagnostic("TW0106", place, f"a `{word}` has no body: nothing indented follows it")] if body else []
+    defined = [line for line in body if _text(source, line, 0) != "require"]
+    if not defined:
+        place = source.span(header.start, header.end)
+        what = "statement" if word == "kernel" else "setting"
+        return [Diagnostic("TW0109", place, f"this {word} has no {what}", f"an indented {what} on the next line")]
+    late = [line for line in body if line.start > defined[0].start and line not in defined]
+    note = Note(source.span(defined[0].start, defined[0].end), "the first statement")
+    return [
+        Diagnostic("TW0121", _place(source, line), "`require` stands first in the body", notes=(note,)) for line in late
+    ]
 
 
-def _line(source: Source, line: Line, rule: str, errors: list[Diagnostic]) -> None:
-    if line.broken:
-        return
-    _, unexpected = _attempt(source, line.start, line.end, rule, "", errors)
-    if unexpected is not None:
-        errors.append(unexpected)
+def _place(source: Source, line: Line) -> Any:
+    return source.span(line.start, line.end)
+
+
+def _text(source: Source, line: Line, index: int) -> str:
+    return source.text[line.tokens[index].start : line.tokens[index].end]

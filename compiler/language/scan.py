@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from tilewright.compiler.language import characters, limits
 from tilewright.compiler.language.errors import Diagnostic, Fix, Note
@@ -45,7 +46,7 @@ def scan(source: Source) -> Scan:
 
 
 def _too_long(source: Source) -> Diagnostic:
-    place = Span(source, 1, 1, 1, 1)
+    place = Source(source.name, "").span(0, 0)  # of an empty text: the long one is not looked at
     found, most = f"{len(source.text):,} characters", f"at most {limits.SOURCE_CHARACTERS:,}"
     return Diagnostic("TW0801", place, "the file is too long", most, found)
 
@@ -98,15 +99,16 @@ class _Scanner:
             return
         opener = self.open[-1]
         self.open.clear()
-        stop = min(_line_end(self.text, opener.start), end)
+        stop = self.trimmed(opener.start, min(_line_end(self.text, opener.start), end))
         bracket = self.text[opener.start]
-        self.error(
-            "TW0104",
-            self.source.span(opener.start, self.trimmed(opener.start, stop)),
-            f"this `{bracket}` is never closed",
-            expected=f"`{CLOSER[bracket]}`",
-        )
+        span = self.source.span(opener.start, stop)
+        self.bracket_error("TW0104", span, f"this `{bracket}` is never closed", f"`{CLOSER[bracket]}`")
         self.line = None
+
+    def bracket_error(self, code: str, span: Span, message: str, *words: Any, **more: Any) -> None:
+        """One error about brackets is enough for a line: the others follow from it."""
+        if self.line is None or not self.line.broken:
+            self.error(code, span, message, *words, **more)
 
     def trimmed(self, start: int, stop: int) -> int:
         return start + len(self.text[start:stop].rstrip())
@@ -114,16 +116,22 @@ class _Scanner:
     def comment(self, start: int, end: int) -> None:
         begin = self.text.rfind("\n", 0, start) + 1
         self.comments.append(Comment(start, end, not self.text[begin:start].strip(" \t\ufeff")))
+        self.tally(start, end)
 
-    def token(self, token: Token) -> None:
+    def tally(self, start: int, end: int) -> None:
         self.count += 1
         if self.count > limits.TOKENS:
-            self.stop("TW0802", token, "the file has too many tokens", f"at most {limits.TOKENS:,}")
-            return
+            self.stop("TW0802", Token("", start, end), "the file has too many tokens", f"at most {limits.TOKENS:,}")
+
+    def token(self, token: Token) -> None:
+        self.tally(token.start, token.end)
         if self.line is None:
             self.line = Line(self.indent(token.start))
             self.lines.append(self.line)
         self.line.tokens.append(token)
+        if len(self.line.tokens) > limits.LINE_TOKENS:
+            first = self.line.tokens[0]
+            self.stop("TW0808", first, "this line has too many tokens", f"at most {limits.LINE_TOKENS:,}")
         handler = getattr(self, f"see_{token.kind}", None)
         if handler is not None:
             handler(token)
@@ -147,14 +155,15 @@ class _Scanner:
         span = self.source.span(token.start, token.end)
         if not self.open:
             fix = Fix(span, "", f"remove the `{closer}`")
-            self.error("TW0105", span, f"this `{closer}` closes nothing", fixes=(fix,))
+            self.bracket_error("TW0105", span, f"this `{closer}` closes nothing", fixes=(fix,))
             return
         opener = self.open.pop()
         bracket = self.text[opener.start]
         note = Note(self.source.span(opener.start, opener.end), f"the `{bracket}` that is open here")
-        wanted = CLOSER[bracket]
         message = f"`{closer}` cannot close a `{bracket}`"
-        self.error("TW0105", span, message, f"`{wanted}`", f"`{closer}`", (note,))
+        self.bracket_error("TW0105", span, message, f"`{CLOSER[bracket]}`", f"`{closer}`", (note,))
+        if self.open and CLOSER[self.text[self.open[-1].start]] == closer:
+            self.open.pop()  # the closer of the inner bracket was forgotten
 
     def see_number(self, token: Token) -> None:
         length = token.end - token.start

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,8 @@ class Source:
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
         """The offset at which each line begins."""
-        starts = [0]
-        place = self.text.find("\n")
-        while place >= 0:
-            starts.append(place + 1)
-            place = self.text.find("\n", place + 1)
-        return tuple(starts)
+        lengths = [len(line) + 1 for line in self.text.split("\n")]
+        return tuple(accumulate(lengths[:-1], initial=0))
 
     def line(self, number: int) -> str:
         """The text of line ``number`` (from 1), without its line end."""

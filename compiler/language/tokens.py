@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 TOKEN = re.compile(
     r"""(?P<space>[ \t]+)
-      | (?P<newline>\r?\n)
+      | (?P<newline>\r?\n(?:[ \t]*\r?\n)*)
       | (?P<comment>\#[^\n]*)
       | (?P<number>0[xX][0-9a-fA-F]+|(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)

@@ -87,5 +87,7 @@ def bitcast(value: Value, dtype: str) -> Value:
     bits = narrow(value.data, value.dtype).view(NUMPY[dtype])
     unsure = either(value.unsure, None if value.error is None else some(value.error > 0))
     if value.dtype in UNIT:
-        unsure = either(unsure, some(~representable(value.data) & ~np.isnan(value.data)) if value.dtype == "f32" else None)
+        unsure = either(
+            unsure, some(~representable(value.data) & ~np.isnan(value.data)) if value.dtype == "f32" else None
+        )
     return Value(dtype, bits.astype(working_type(dtype)), None, unsure, value.fault)

@@ -68,7 +68,7 @@ def call(rules: Rules, function: str, operands: tuple[Value, ...], approximate: 
     if function == "rand":
         return _rand(*operands)
     if function == "pow":
-        return power(rules, *operands, approximate=approximate)
+        return power(rules, operands[0], operands[1], approximate)
     if function == "fma":
         return _fma(rules, *operands)
     if function == "tf32":
@@ -166,7 +166,9 @@ def power(rules: Rules, base: Value, exponent: Value, approximate: bool = False,
     if base.error is not None or exponent.error is not None:
         error, lost = _power_error(base, exponent, data)
         unsure = either(unsure, lost)
-    own = _approximation("pow", exponent.data * np.log(np.abs(base.data)), data) if approximate and rules.bound else None
+    own = None
+    if approximate and rules.bound:
+        own = _approximation("pow", exponent.data * np.log(np.abs(base.data)), data)
     fault = worst(base.fault, exponent.fault)
     return settle(rules, base.dtype, data, error, unsure, fault, units=units, own=own)
 

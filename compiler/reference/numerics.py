@@ -1,6 +1,6 @@
 """Owns number formats: rounding to a float format, saturating and wrapping integers, and the NumPy type of each dtype.
 
-Sources: IEEE 754-2019; OCP 8-bit Floating Point Specification 1.0 (e4m3 has no infinity, e5m2 has; casts saturate both).
+Sources: IEEE 754-2019; OCP 8-bit Floating Point Specification 1.0 (e4m3 has no infinity; casts saturate both).
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def widen(array: Any, dtype: str) -> Array:
         return given.astype(np.bool_)
     if not is_float(dtype):
         return wrap(given.astype(np.int64), dtype)
-    return given.astype(np.float64) if given.dtype == NUMPY[dtype] else round_to(given.astype(np.float64), dtype)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        wide: Array = given.astype(np.float64)
+    return wide if given.dtype == NUMPY[dtype] else round_to(wide, dtype)
 
 
 def narrow(data: Array, dtype: str) -> Array:
@@ -128,5 +130,5 @@ def truncate(data: Array, dtype: str) -> Array:
     result: Array = inside.astype(np.int64)
     if high < 2**53:
         return result
-    result = np.where(whole > 2.0**62, np.minimum(whole, 9223372036854774784.0).astype(np.int64), result)
+    result = np.where(whole > 2.0**62, np.clip(whole, 0.0, 9223372036854774784.0).astype(np.int64), result)
     return np.where(whole >= 2.0**63, np.int64(high), result)

@@ -43,7 +43,7 @@ class Domain:
         return self.spread(array if self.mask is None else np.where(self.mask, array, neutral))
 
     def kept_any(self, flags: Array | None) -> Array | None:
-        return None if flags is None else some(self.kept(flags, False).any(axis=self.axes))
+        return None if flags is None else some(np.asarray(self.kept(flags, False).any(axis=self.axes)))
 
 
 def reduce(rules: Rules, op: str, body: Value, domain: Domain) -> Value:
@@ -90,18 +90,16 @@ def _sum(rules: Rules, body: Value, domain: Domain) -> Value:
 
 def _exact_sum(dtype: str, terms: Array, size: Array, domain: Domain) -> Array:
     """Where every order of summation is exact: terms on one grid, and few enough."""
-    result = np.zeros(size.shape, dtype=np.bool_)
-    for grid in (1.0, 256.0):
-        on_grid = (np.rint(terms * grid) == terms * grid).all(axis=domain.axes)
-        result = result | (on_grid & (size * grid <= EXACT_SUM[dtype]))
-        if not on_grid.any() and grid == 1.0 and not (terms[..., :1] * 256.0 % 1.0 == 0).any():
-            return result
-    return result
+    result = _on_grid(terms, size, 1.0, dtype, domain)
+    return result if result.all() else result | _on_grid(terms, size, 256.0, dtype, domain)
 
 
-def _partial_overflow(
-    dtype: str, data: Array, sizes: Array, size: Array, error: Array, domain: Domain
-) -> Array | None:
+def _on_grid(terms: Array, size: Array, grid: float, dtype: str, domain: Domain) -> Array:
+    scaled = terms * grid
+    return np.asarray((np.rint(scaled) == scaled).all(axis=domain.axes) & (size * grid <= EXACT_SUM[dtype]))
+
+
+def _partial_overflow(dtype: str, data: Array, sizes: Array, size: Array, error: Array, domain: Domain) -> Array | None:
     """Where some order of summation passes infinity on the way."""
     limit = OVERFLOW[dtype]
     risky = ~(size + error < limit)
@@ -122,7 +120,7 @@ def _mean(rules: Rules, body: Value, domain: Domain) -> Value:
 
 
 def _open_points(domain: Domain) -> Array | None:
-    return None if domain.open is None else some(domain.spread(domain.open).any(axis=domain.axes))
+    return None if domain.open is None else some(np.asarray(domain.spread(domain.open).any(axis=domain.axes)))
 
 
 def _product(rules: Rules, body: Value, domain: Domain) -> Value:
@@ -192,12 +190,12 @@ def _logical(op: str, body: Value, domain: Domain) -> Value:
     hits = body.data if wanted else ~body.data
     doubt = either(body.unsure, domain.open)
     sure_hits = hits if doubt is None else hits & ~doubt
-    found = domain.kept(hits, False).any(axis=domain.axes)
+    found = np.asarray(domain.kept(hits, False).any(axis=domain.axes))
     unsure = None
     if doubt is not None:
-        certain = domain.kept(sure_hits, False).any(axis=domain.axes)
+        certain = np.asarray(domain.kept(sure_hits, False).any(axis=domain.axes))
         might = domain.spread(doubt if domain.mask is None else doubt & (domain.mask | dense(domain.open, doubt)))
-        unsure = some(might.any(axis=domain.axes) & ~certain)
+        unsure = some(np.asarray(might.any(axis=domain.axes) & ~certain))
     return Value("bool", found if wanted else ~found, None, unsure)
 
 

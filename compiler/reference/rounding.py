@@ -99,4 +99,5 @@ def _near_infinity(
 
 def hull(data: Array, low: Array, high: Array) -> Array:
     """The distance of ``data`` from the farther end of ``[low, high]``; NaN where either end is not a number."""
-    return np.maximum(high - data, data - low)
+    distance: Array = np.maximum(high - data, data - low)
+    return distance

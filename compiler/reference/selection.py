@@ -44,7 +44,8 @@ class _Table:
         spread = self.domain.spread(array)
         reduced = spread.shape[: len(self.domain.axes)]
         rows = int(np.prod(reduced, dtype=np.int64))
-        full = np.broadcast_to(spread, reduced + (1,) * (len(self.shape) - spread.ndim + len(reduced)) + spread.shape[len(reduced) :])
+        rest = spread.shape[len(reduced) :]
+        full = spread.reshape(reduced + (1,) * (len(self.shape) - len(rest)) + rest)
         # Binders nest inwards, so their axes are reversed: row-major order needs the first binder slowest.
         full = full.transpose(tuple(reversed(range(len(reduced)))) + tuple(range(len(reduced), full.ndim)))
         return np.broadcast_to(full.reshape((rows,) + full.shape[len(reduced) :]), (rows,) + self.shape)
@@ -68,16 +69,17 @@ class _Table:
     def take(self, rows: Array, row: Array) -> Array:
         if not rows.shape[0]:
             return np.zeros(self.shape, rows.dtype)
-        return np.take_along_axis(rows, row[None], axis=0)[0]
+        taken: Array = np.take_along_axis(rows, row[None], axis=0)[0]
+        return taken
 
     def doubt(self) -> Array | None:
         """Columns with a point that is undecided, or that may not count."""
         marks = either(self.body.unsure, self.domain.open)
-        return None if marks is None else some(self._rows(marks).any(axis=0))
+        return None if marks is None else some(np.asarray(self._rows(marks).any(axis=0)))
 
     def largest_error(self) -> Array:
         assert self.error is not None
-        return np.where(self.mask, self.error, 0).max(axis=0, initial=0)
+        return np.asarray(np.where(self.mask, self.error, 0).max(axis=0, initial=0))
 
     def contested(self, row: Array, found: Array) -> Array | None:
         """Columns where another element may really stand where the winner does."""
@@ -86,7 +88,6 @@ class _Table:
         slack = self.error + self.take(self.error, row)
         with np.errstate(all="ignore"):
             near = np.abs(self.data - self.take(self.data, row)) <= slack
-        rivals = near & (slack > 0) & self.mask & (np.arange(len(self.mask)).reshape((-1,) + (1,) * len(self.shape)) != row)
-        return some(rivals.any(axis=0) & found)
-
-
+        others = np.arange(len(self.mask)).reshape((-1,) + (1,) * len(self.shape)) != row
+        rivals = near & (slack > 0) & self.mask & others
+        return some(np.asarray(rivals.any(axis=0) & found))

@@ -51,7 +51,7 @@ class Space:
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes in array order, innermost index first."""
-        return tuple(axis.size for axis in reversed(self.axes.values()))
+        return tuple(axis.size for axis in reversed(tuple(self.axes.values())))
 
     def extended(self, index: str, lo: int, hi: int) -> Space:
         """This space with one more, innermost index."""

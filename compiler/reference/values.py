@@ -1,4 +1,4 @@
-"""Owns what an expression evaluates to: data over an index space, how far a compiled kernel may be off, and what failed.
+"""Owns what an expression evaluates to: data, how far off a compiled kernel may be, and which checks failed.
 
 Everything is evaluated everywhere and nothing is raised at once. A failed check leaves the number of its entry in the
 ``FaultLog`` at the points where it failed; conditions, guards and bounds drop those numbers together with the values

@@ -15,7 +15,17 @@ from tilewright.runtime.emulator.action import Action, Destination, Source, cons
 from tilewright.runtime.emulator.errors import UnsupportedInstruction
 from tilewright.runtime.emulator.scalar_types import B32, PRED, TYPES, U32, ScalarType, bits_type
 from tilewright.runtime.emulator.syntax import (
-    Immediate, Instruction, Memory, Negated, Operand, Parameter, Register, Sink, Special, Symbol, Vector,
+    Immediate,
+    Instruction,
+    Memory,
+    Negated,
+    Operand,
+    Parameter,
+    Register,
+    Sink,
+    Special,
+    Symbol,
+    Vector,
 )
 
 S64 = TYPES["s64"]

@@ -11,7 +11,14 @@ import numpy as np
 from tilewright.runtime.emulator import numerics_bits as bits
 from tilewright.runtime.emulator.action import Action
 from tilewright.runtime.emulator.decode import (
-    Context, Decoder, Modifiers, destination, operands, pure, simple, source,
+    Context,
+    Decoder,
+    Modifiers,
+    destination,
+    operands,
+    pure,
+    simple,
+    source,
 )
 from tilewright.runtime.emulator.scalar_types import PRED, SIGNED, TYPES, U32, UNSIGNED, Array, ScalarType
 from tilewright.runtime.emulator.syntax import Immediate, Instruction

@@ -13,7 +13,14 @@ from tilewright.runtime.emulator.errors import PtxSyntaxError
 from tilewright.runtime.emulator.scalar_types import TYPES
 from tilewright.runtime.emulator.syntax import Function, Instruction, Parameter, Register, Symbol, Variable
 from tilewright.runtime.emulator.tokens import (
-    INSTRUCTION, LOC, MAX_NESTING, STATEMENT, OperandParser, parse_integer, split_operands, strip_comments,
+    INSTRUCTION,
+    LOC,
+    MAX_NESTING,
+    STATEMENT,
+    OperandParser,
+    parse_integer,
+    split_operands,
+    strip_comments,
 )
 from tilewright.runtime.emulator.variables import parse_variable, type_size
 

@@ -58,31 +58,31 @@ class Sink:
 class Vector:
     """``{a, b, ...}``."""
 
-    items: tuple["Operand", ...]
+    items: tuple[Operand, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """``a|b``: two destinations."""
 
-    first: "Operand"
-    second: "Operand"
+    first: Operand
+    second: Operand
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """``[base+offset]`` or ``[base, {coordinates}]``; ``parts`` holds what follows the base."""
 
-    base: "Operand"
+    base: Operand
     offset: int = 0
-    parts: tuple["Operand", ...] = ()
+    parts: tuple[Operand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """``(a, b)``: argument list of a call."""
 
-    items: tuple["Operand", ...]
+    items: tuple[Operand, ...]
 
 
 Operand = Union[Register, Negated, Immediate, Symbol, Special, Sink, Vector, Pair, Memory, Group]

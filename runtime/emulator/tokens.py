@@ -11,7 +11,17 @@ from collections.abc import Callable
 
 from tilewright.runtime.emulator.errors import PtxSyntaxError
 from tilewright.runtime.emulator.syntax import (
-    Group, Immediate, Memory, Negated, Operand, Pair, Register, Sink, Special, Symbol, Vector,
+    Group,
+    Immediate,
+    Memory,
+    Negated,
+    Operand,
+    Pair,
+    Register,
+    Sink,
+    Special,
+    Symbol,
+    Vector,
 )
 
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)

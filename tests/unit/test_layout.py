@@ -286,7 +286,9 @@ def random_access(rng: random.Random, vector: int) -> tuple[Layout, Layout]:
     columns, row_count = rng.choice([32, 64, 96, 160]), rng.choice([8, 16, 24, 48])
     memory = library.row_major((row_count, columns))
     if rng.random() < 0.6:
-        memory = library.swizzled(row_count, columns, vector, rng.choice([2, 4]) if columns >= 4 * vector else 1, rng.choice([1, 2]))
+        memory = library.swizzled(
+            row_count, columns, vector, rng.choice([2, 4]) if columns >= 4 * vector else 1, rng.choice([1, 2])
+        )
     frame = Layout((), (Result("dim0", bits_of(row_count)), Result("dim1", bits_of(columns))))
     rest = list(range(len(frame.result_digits)))
     first_column = len(frame.results[0].radix)
@@ -299,7 +301,9 @@ def random_access(rng: random.Random, vector: int) -> tuple[Layout, Layout]:
     left = [Digit(frame.result_digits[n][1], (n,)) for n in rest if n not in bits[:5]]
     cut = rng.randrange(len(left) + 1)
     register = tuple(Digit(2, (n,)) for n in head) + tuple(left[:cut])
-    return Layout((Source("register", register), Source("lane", tuple(lane)), Source("warp", tuple(left[cut:]))), frame.results), memory
+    return Layout(
+        (Source("register", register), Source("lane", tuple(lane)), Source("warp", tuple(left[cut:]))), frame.results
+    ), memory
 
 
 def test_fragment_of_mma_m16n8k16() -> None:
@@ -384,6 +388,8 @@ def test_refusals() -> None:
     with pytest.raises(LayoutError, match="no common radix"):
         algebra.common_radix((2, 3), (3, 2))
     with pytest.raises(LayoutError, match="32 in the source"):
-        algebra.convert(library.FRAGMENTS["m16n8k16.c"], library.distributed((16, 8), register=[(16, (1, 0)), (8, (0, 1))]))
+        algebra.convert(
+            library.FRAGMENTS["m16n8k16.c"], library.distributed((16, 8), register=[(16, (1, 0)), (8, (0, 1))])
+        )
     with pytest.raises(LayoutError, match="does not hold"):
         algebra.convert(library.distributed((4,), lane=[(2, (1,))]), library.distributed((4,), lane=[(2, (2,))]))

@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import count
 
 from tilewright.compiler.language import typed
+from tilewright.compiler.language.check.walk import reads_values
 
 Monomial = tuple[int, ...]
 """Atom numbers in rising order, repeated for powers; the empty one is the constant."""
@@ -142,7 +143,7 @@ class Atoms:
                 return self._binary(op, self.of(left), self.of(right), expr)
             case typed.Select(condition=condition, then=then, otherwise=otherwise) if expr.dtype == typed.INDEX:
                 return self.single(Atom("select", "", (self.of(then), self.of(otherwise)), condition))
-        return self.single(Atom("data", "", (), expr))
+        return self.single(Atom("data" if reads_values(expr) else "other", "", (), expr))
 
     def _binary(self, op: str, left: Polynomial, right: Polynomial, expr: typed.Expr) -> Polynomial:
         match op:

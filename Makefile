@@ -1,0 +1,55 @@
+# Every target does its own set-up: a machine needs Python 3.11 or later and make, nothing else.
+# make demo | test | test-torch | lint | soak | venv | clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+SOAK_SECONDS ?= 3600
+
+.PHONY: venv demo test test-torch lint soak docs clean
+
+venv: $(VENV)/.test
+
+$(VENV)/.base: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[cuda]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --editable '.[cuda,test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable '.[cuda,test,lint]'
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet 'torch==2.13.0'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/python benchmarks/demo.py
+
+test: $(VENV)/.test
+	$(PYTEST) -m 'not soak and not torch'
+
+test-torch: $(VENV)/.torch
+	$(PYTEST) -m 'torch and not soak'
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check compiler dialect passes runtime tests benchmarks src/tilewright/__init__.py
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+soak: $(VENV)/.test
+	$(PYTEST) -m soak --soak-seconds $(SOAK_SECONDS)
+
+docs: $(VENV)/.base
+	$(BIN)/python -m tilewright.runtime.switches > docs/switches.md
+	$(BIN)/python -m tilewright.compiler.language.catalogue.pages docs/errors
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

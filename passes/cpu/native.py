@@ -1,0 +1,125 @@
+"""Owns the way from machine-level functions to object code: MLIR's conversions, a legality check, LLVM's code generator.
+
+LLVM's IR passes are left out: the code is written as it should run, and they would be the most of the compile time.
+Whatever is not of the ``llvm`` dialect would crash the translation, so it is refused before; names the object needs
+from outside must be known to the loader.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from tilewright.dialect import ods
+from tilewright.dialect.faults import IllegalOp, InternalFault
+from tilewright.dialect.mlir import dialect, ir, passmanager
+
+from tilewright.passes.cpu import lower as lowering
+from tilewright.passes.cpu.target import CpuTarget
+
+CONVERSIONS = (
+    "canonicalize",
+    "convert-scf-to-cf",
+    "convert-vector-to-llvm{force-32bit-vector-indices=true}",
+    "convert-math-to-llvm",
+    "convert-arith-to-llvm",
+    "convert-index-to-llvm",
+    "convert-func-to-llvm",
+    "convert-cf-to-llvm",
+    "convert-ub-to-llvm",
+    "reconcile-unrealized-casts",
+)
+OPTIMISATION_LEVEL = 2
+# What object code may call: the C library's math (f64, and f32 where a vector form does not exist) and memory functions.
+MATH_SYMBOLS = (
+    "exp", "exp2", "log", "log2", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow", "fmod", "fma",
+    "sinf", "cosf", "fmodf", "fmaf",
+)  # fmt: skip
+EXTERNAL_SYMBOLS = frozenset([*MATH_SYMBOLS, "memset", "memcpy", "memmove"])
+
+
+@dataclass(frozen=True)
+class NativeCode:
+    """Object code of some launches, what it was made from, and for each launch the places of its run-time checks."""
+
+    object_bytes: bytes
+    llvm_ir: str
+    launches: tuple[str, ...]
+    sites: dict[str, tuple[str, ...]]
+    target: CpuTarget
+
+    @functools.cached_property
+    def asm(self) -> str:
+        """The assembly text (generated when it is asked for)."""
+        machine = _target_machine(self.target)
+        return str(machine.emit_assembly(_parse(self.llvm_ir, self.target, machine)))
+
+
+def compile_native(module: Any, host: CpuTarget) -> NativeCode:
+    """Object code for a tile-level ``module``, which is not changed. Needs an MLIR session."""
+    lowered = lowering.lower(module, host)
+    text = to_llvm_ir(lowered.module)
+    machine = _target_machine(host)
+    parsed = _parse(text, host, machine)
+    check_externals(parsed)
+    return NativeCode(machine.emit_object(parsed), text, lowered.launches, lowered.sites, host)
+
+
+def to_llvm_ir(module: Any) -> str:
+    """LLVM IR text of a machine-level module; converts it in place."""
+    passmanager.PassManager.parse(f"builtin.module({','.join(CONVERSIONS)})").run(module.operation)
+    check_only_llvm(module)
+    return str(dialect("llvm").translate_module_to_llvmir(module.operation))
+
+
+def check_only_llvm(module: Any) -> None:
+    """Refuse what the translation to LLVM IR cannot take (it would end the process)."""
+    for operation in _all_operations(module.operation):
+        if not operation.name.startswith("llvm."):
+            raise IllegalOp(f"{operation.name!r} is left where only the llvm dialect may stand: {operation}")
+
+
+def _all_operations(operation: Any) -> list[Any]:
+    found: list[Any] = []
+    for region in operation.regions:
+        for block in region.blocks:
+            for op in ods.ops_of(block):
+                found.append(op)
+                found += _all_operations(op)
+    return found
+
+
+def _target_machine(target: CpuTarget) -> Any:
+    llvm = _llvm()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.name,
+        features=target.features,
+        opt=OPTIMISATION_LEVEL,
+        reloc="pic",
+        codemodel="small" if target.triple.startswith("x86_64") else "default",
+    )
+
+
+@functools.cache
+def _llvm() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+def _parse(text: str, target: CpuTarget, machine: Any) -> Any:
+    module = _llvm().parse_assembly(text)
+    module.triple = target.triple
+    module.data_layout = str(machine.target_data)
+    return module
+
+
+def check_externals(module: Any) -> None:
+    """Refuse calls to functions that nobody provides: unresolved they would jump to address zero."""
+    for function in module.functions:
+        known = function.name in EXTERNAL_SYMBOLS or function.name.startswith("llvm.")
+        if function.is_declaration and not known:
+            raise InternalFault(f"the code calls {function.name!r}, which no library of ours has")

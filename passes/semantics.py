@@ -1,0 +1,174 @@
+"""Judging passes by the interpreters: cases on small shapes, run before and after each pass, compared.
+
+Both interpreters compute in float64 and round where the IR writes a cast, so that a pass may re-associate but nothing
+else. Half of the cases hold small integers, where sums are exact and even that difference disappears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from tilewright.dialect import ods
+from tilewright.dialect.affine import evaluate_map
+from tilewright.dialect.interpret.faults import CheckFailed
+from tilewright.dialect.interpret.numbers import Array
+from tilewright.dialect.interpret.tensor import argument_attributes, run_tensor
+from tilewright.dialect.interpret.tile import run_tile
+from tilewright.dialect.mlir import ir
+from tilewright.passes.base import Semantics
+
+Outputs = Mapping[str, Array] | str
+"""Outputs by name, or the text of the run-time check that failed."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Sizes for the dims, and a value for every argument by name."""
+
+    dims: Mapping[str, int]
+    arguments: Mapping[str, Any]
+
+
+def semantics_of(kernel: str, cases: Sequence[Case]) -> Semantics:
+    """Judge passes on `kernel` by these cases."""
+
+    def behaviour(module: Any) -> list[Outputs]:
+        return [run_case(module, kernel, case) for case in cases]
+
+    return Semantics(behaviour, compare_all)
+
+
+def run_case(module: Any, kernel: str, case: Case) -> Outputs:
+    """Run a module of either level, told by its ``tile.plan``."""
+    try:
+        if "tile.plan" in module.operation.attributes:
+            order = plan_of(module)
+            return run_tile(module, order, case.arguments, case.dims, precision="wide", shuffle=1)
+        return run_tensor(module, kernel, case.arguments, case.dims, precision="wide")
+    except CheckFailed:
+        return "a run-time check failed"
+
+
+def plan_of(module: Any) -> list[str]:
+    """The names of the launches of a module at the tile level, in order."""
+    entries = ir.ArrayAttr(module.operation.attributes["tile.plan"])
+    return [str(entry.value) for entry in entries]
+
+
+def random_cases(module: Any, kernel: str, sizes: Iterable[Mapping[str, int]], seed: int) -> list[Case]:
+    """Cases for a kernel at the tensor level, one for each choice of dims: small integers and reals in turn.
+
+    `sizes` must satisfy what the kernel requires of its dims.
+    """
+    function = next(
+        op
+        for op in ods.ops_of(module.body)
+        if op.name == "func.func" and ir.StringAttr(op.attributes["sym_name"]).value == kernel
+    )
+    generator = np.random.default_rng(seed)
+    return [
+        Case(dims, _arguments(function, dims, generator, integers=number % 2 == 0)) for number, dims in enumerate(sizes)
+    ]
+
+
+def _arguments(
+    function: Any, dims: Mapping[str, int], generator: np.random.Generator, integers: bool
+) -> dict[str, Any]:
+    symbols = [dims[name] for name in ods.string_list(function.attributes["tw.dims"])]
+    values = {}
+    for attributes in argument_attributes(function):
+        shape: tuple[int, ...] = ()
+        if "tw.shape" in attributes:
+            shape = tuple(evaluate_map(ir.AffineMapAttr(attributes["tw.shape"]).value, (), symbols))
+        dtype = str(ir.StringAttr(attributes["tw.dtype"]).value)
+        values[str(ir.StringAttr(attributes["tw.name"]).value)] = random_values(generator, shape, dtype, integers)
+    return values
+
+
+def random_values(generator: np.random.Generator, shape: tuple[int, ...], dtype: str, integers: bool) -> Array:
+    """Values of a language dtype: small integers (indices that are often inside), or reals around zero."""
+    if dtype == "bool":
+        return generator.integers(0, 2, shape).astype(np.bool_)
+    kind = np.dtype(ml_dtypes.bfloat16) if dtype == "bf16" else np.dtype(_numpy_name(dtype))
+    if kind.kind in "iu":
+        low = 0 if kind.kind == "u" or integers else -3
+        return generator.integers(low, 4, shape).astype(kind)
+    if integers:
+        return generator.integers(-4, 5, shape).astype(kind)
+    return generator.normal(size=shape).astype(kind)
+
+
+def _numpy_name(dtype: str) -> str:
+    return {"f16": "float16", "f32": "float32", "f64": "float64", "i": "int", "u": "uint"}.get(dtype) or (
+        ("uint" if dtype[0] == "u" else "int") + dtype[1:]
+    )
+
+
+def compare_all(before: Sequence[Outputs], after: Sequence[Outputs]) -> str | None:
+    """The first difference between the outputs of all cases."""
+    for number, (first, second) in enumerate(zip(before, after, strict=True)):
+        difference = compare(first, second)
+        if difference is not None:
+            return f"case {number}: {difference}"
+    return None
+
+
+def compare(before: Outputs, after: Outputs) -> str | None:
+    """What differs between two runs; None if they agree within re-association."""
+    if isinstance(before, str) or isinstance(after, str):
+        return None if before == after else f"{_told(before)} before, {_told(after)} after"
+    if set(before) != set(after):
+        return f"outputs {sorted(before)} before, {sorted(after)} after"
+    for name in before:
+        difference = _compare_arrays(np.asarray(before[name]), np.asarray(after[name]))
+        if difference is not None:
+            return f"output {name!r} {difference}"
+    return None
+
+
+def _told(outputs: Outputs) -> str:
+    return outputs if isinstance(outputs, str) else "a result"
+
+
+RELATIVE = 2.0**-40
+"""Re-association in float64 over the few hundred terms of a case, with room; far below any float32 mistake."""
+
+
+def _compare_arrays(before: Array, after: Array) -> str | None:
+    if before.shape != after.shape:
+        return f"has shape {before.shape} before, {after.shape} after"
+    if before.dtype.kind in "iub":
+        wrong = before != after
+    else:
+        wrong = ~_close(before.astype(np.float64), after.astype(np.float64), _narrow_step(before))
+    if not np.any(wrong):
+        return None
+    place = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(wrong)))
+    return f"differs at {place}: {np.atleast_1d(before)[place]} before, {np.atleast_1d(after)[place]} after"
+
+
+def _narrow_step(values: Array) -> float:
+    """The relative step of the narrowest float format that holds all values of an array of float64."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    for dtype in (ml_dtypes.bfloat16, np.float16, np.float32):
+        with np.errstate(over="ignore"):
+            fits = np.array_equal(finite.astype(dtype).astype(np.float64), finite)
+        if fits:
+            return float(ml_dtypes.finfo(dtype).eps)
+    return 0.0
+
+
+def _close(before: Array, after: Array, step: float) -> Array:
+    """Equal, or apart by re-association, which a cast to a narrow type may turn into one of its steps."""
+    same = (before == after) | (np.isnan(before) & np.isnan(after))
+    finite = np.isfinite(before) & np.isfinite(after)
+    scale = np.max(np.abs(before), where=np.isfinite(before), initial=0.0)
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(before - after)
+    near = (gap <= RELATIVE * scale) | (gap <= 2 * step * np.abs(before))
+    return np.asarray(same | (finite & near))

@@ -1,0 +1,367 @@
+"""Owns the pass ``tile``: every launch of the tensor level becomes a neutral tile program, by its schedule.
+
+Before: ``func.func`` launches on tensors, made of ``tw.map`` and ``tw.fold`` (after ``partition``). After: ``func.func``
+launches on views, with one ``tile.grid`` whose cells compute their part of every result. Roots (what is returned) are
+blocked as their nest says; folds are computed where they are first needed, as far out as their indices allow, and once.
+Needs: a grid on every launch; folds read at values that are linear in tile axes. Does not handle: guarded reads of a
+fold's result, maps with ``where`` as roots (their points are all written).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tilewright.dialect import functions, ods, tile
+from tilewright.dialect import tensor as tw
+from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.mlir import arith, func, ir
+from tilewright.passes.schedule import Nest, Schedule, Where
+from tilewright.passes.tile import access
+from tilewright.passes.tile.affine import evaluate_affine, uniform
+from tilewright.passes.tile.body import BodyEvaluator, ReadRequest
+from tilewright.passes.tile.contraction import BlockOf, ContractionTiler
+from tilewright.passes.tile.emitter import Emitter
+from tilewright.passes.tile.factors import factors_of
+from tilewright.passes.tile.folds import FoldTiler, fold_level, order_of
+from tilewright.passes.tile.rule import LaunchView, contractions_of, fold_nest_name, nest_names, view_launch
+from tilewright.passes.tile.values import Linear, Tile, Value
+
+
+@dataclass(frozen=True)
+class Place:
+    """One index of a root on the way inwards: first point, points left, static block size (None: all of them)."""
+
+    start: Linear
+    count: Linear
+    block: int | None
+
+
+class LaunchTiler:
+    """Builds the tile function of one launch."""
+
+    def __init__(self, source: Any, target: Any, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.view: LaunchView = view_launch(source)
+        self.names = nest_names(self.view)
+        self.block = source.regions[0].blocks[0]
+        self.entry = target.regions[0].blocks[0]
+        self.emitter = Emitter(self.entry)
+        self.views: dict[Any, Any] = {}
+        self.bools: set[Any] = set()
+        self.outputs: list[Any] = []
+        self._bind(source)
+        self.evaluator = BodyEvaluator(self.emitter, self.dims, self.scalars, self)
+        self.folds = FoldTiler(self.emitter, self.evaluator, self.symbols)
+        self.contractions = ContractionTiler(self.emitter, self.evaluator, self.folds)
+
+    def _bind(self, source: Any) -> None:
+        """Match the arguments of the tensor function, its results, tables and dims with those of the tile function."""
+        given = list(self.entry.arguments)
+        self.scalars: dict[Any, Tile] = {}
+        arguments = list(self.block.arguments)
+        tensors = [a for a in arguments if isinstance(a.type, ir.RankedTensorType)]
+        tables = [op.results[0] for op in ods.ops_of(self.block) if op.name == "tw.table"]
+        results = len(self.view.roots)
+        for value, view in zip(tensors, given, strict=False):
+            self.views[value] = view
+        for value, view in zip(tables, given[len(tensors) :], strict=False):
+            self.views[value] = view
+        position = len(tensors) + len(tables)
+        self.outputs = given[position : position + results]
+        position += results
+        for value in [a for a in arguments if not isinstance(a.type, ir.RankedTensorType)]:
+            self.scalars[value] = self.emitter.splat(given[position], 0)
+            position += 1
+        names = functions.dims_of(source, "tw")
+        self.dims = {n: Linear(v) for n, v in zip(names, given[position:], strict=True)}
+        self.symbols = [self.dims[n] for n in names]
+
+    # ------------------------------------------------------------ the grid
+
+    def build(self) -> None:
+        """One grid over the shared axes; every root in turn inside a cell."""
+        extents = [
+            uniform(evaluate_affine(self.emitter, e, [], self.symbols)) for e in list(self.view.grid.extents.results)
+        ]
+        tiles = self._grid_tiles(len(extents))
+        scalars = [self.emitter.scalar(e) for e in extents]
+        with self.emitter.at(self.emitter.depth):
+            op = ods.create("tile.grid", [], scalars, {"tiles": ods.i64_array(tiles)}, 1)
+        block = ods.add_block(op, 0, [ods.index_type()] * len(extents))
+        with self.emitter.inside(op, block):
+            cells = [Linear(a, level=self.emitter.depth) for a in block.arguments]
+            places = [self._cell_place(c, e, t) for c, e, t in zip(cells, extents, tiles, strict=True)]
+            for number, (root, result) in enumerate(self.view.roots):
+                with root.location:
+                    self._root(number, root, result, places)
+            with self.emitter.at(self.emitter.depth):
+                ods.create("tile.yield")
+
+    def _grid_tiles(self, axes: int) -> list[int]:
+        """The cell size of each grid axis: what the roots' nests agree on (the smallest where they differ)."""
+        sizes: list[int | None] = [None] * axes
+        for number, (root, _) in enumerate(self.view.roots):
+            nest = self._nest(root)
+            indices = tw.domain_of(root).indices
+            grid = {b.index: b.size for b in nest.of(Where.GRID)}
+            for axis, position in enumerate(self.view.grid.positions[number]):
+                size = grid.get(indices[position], 1)
+                known = sizes[axis]
+                sizes[axis] = size if known is None else min(known, size)
+        return [s or 1 for s in sizes]
+
+    def _cell_place(self, cell: Linear, extent: Linear, size: int) -> Place:
+        if size == 1:
+            return Place(cell, Linear(constant=1), 1)
+        left = self.emitter.add(extent, cell, -1)
+        return Place(cell, self.emitter.minimum(left, Linear(constant=size)), size)
+
+    # ------------------------------------------------------------ roots
+
+    def _nest(self, op: Any, suffix: bool = False) -> Nest:
+        name = fold_nest_name(self.names[op]) if suffix else self.names[op]
+        nest = self.schedule.nest(name)
+        if nest is None:
+            raise InternalFault(f"the schedule of {self.schedule.launch} has no nest {name!r}")
+        return nest
+
+    def _root(self, number: int, root: Any, result: int, cells: Sequence[Place]) -> None:
+        domain = tw.domain_of(root)
+        places: dict[int, Place] = {}
+        for axis, position in enumerate(self.view.grid.positions[number]):
+            places[position] = cells[axis]
+        for position in range(domain.parallel):
+            if position not in places:
+                extent = uniform(evaluate_affine(self.emitter, domain.extents.results[position], [], self.symbols))
+                places[position] = Place(Linear(), extent, None)
+        nest = self._nest(root)
+        self._enter(nest, 0, root, domain, places, (number, result))
+        self.contractions.packed.clear()
+
+    def _enter(
+        self, nest: Nest, at: int, root: Any, domain: tw.Domain, places: dict[int, Place], target: tuple[int, int]
+    ) -> None:
+        """Open the nest's blocks from position ``at`` on, then compute the tile."""
+        while at < len(nest.blocks) and nest.blocks[at].where is Where.GRID:
+            at += 1
+        self._pack(nest, at, root, places)
+        if at == len(nest.blocks):
+            self._enter_rest(nest, root, domain, places, target)
+            return
+        block = nest.blocks[at]
+        position = domain.indices.index(block.index)
+        if places[position].block == block.size:
+            self._enter(nest, at + 1, root, domain, places, target)
+            return
+
+        def body(inner: dict[int, Place]) -> None:
+            self._enter(nest, at + 1, root, domain, inner, target)
+
+        last = all(b.index != block.index for b in nest.blocks[at + 1 :])
+        self._block_loop(places, position, block.size, last, body)
+
+    def _enter_rest(
+        self, nest: Nest, root: Any, domain: tw.Domain, places: dict[int, Place], target: tuple[int, int]
+    ) -> None:
+        """Loop one by one over the indices that no block has brought down to their tile."""
+        for position in range(domain.parallel):
+            size = nest.tile_size(domain.indices[position])
+            if places[position].block != size:
+                self._block_loop(
+                    places, position, size, True, lambda inner: self._enter_rest(nest, root, domain, inner, target)
+                )
+                return
+        self._compute(nest, root, domain, places, target)
+
+    def _block_loop(
+        self, places: dict[int, Place], position: int, size: int, last: bool, body: Any
+    ) -> None:
+        place = places[position]
+
+        def step(iv: Linear, _: list[Any]) -> Sequence[Any]:
+            left = self.emitter.add(place.count, iv, -1)
+            if not last:
+                left = self.emitter.minimum(left, Linear(constant=size))
+            body({**places, position: Place(self.emitter.add(place.start, iv), left, size)})
+            return ()
+
+        self.emitter.loop(Linear(), place.count, size, (), step)
+
+    def _compute(
+        self, nest: Nest, root: Any, domain: tw.Domain, places: dict[int, Place], target: tuple[int, int]
+    ) -> None:
+        number, result = target
+        values = [self._tile_index(nest, domain, p, places[p]) for p in range(domain.parallel)]
+        axes = tuple(sorted((a for v in values for a in v.axes), key=lambda a: (a.order, a.serial)))
+        if root.name == "tw.fold":
+            value = self._fold(root, tuple(values))[result]
+        else:
+            value = self.emitter.as_tile(self.evaluator.evaluate(tw.body_of(root), values)[result])
+        access.store(self.emitter, value, self.outputs[number], values, axes)
+
+    def _tile_index(self, nest: Nest, domain: tw.Domain, position: int, place: Place) -> Linear:
+        index = domain.indices[position]
+        size = nest.tile_size(index)
+        if size == 1:
+            return place.start
+        axis = self.emitter.new_axis(index, size, order_of(nest, index, position), place.count)
+        return Linear(place.start.base, place.start.constant, ((axis, 1),), place.start.level)
+
+    # ------------------------------------------------------------ packing
+
+    def _pack(self, nest: Nest, at: int, root: Any, places: Mapping[int, Place]) -> None:
+        """Pack the factors that the nest stages in front of the block at position ``at``."""
+        stages = [s for s in nest.stages if s.above == at]
+        if not stages:
+            return
+        for contracted in contractions_of(root):
+            fold, factors = contracted.fold, contracted.factors
+            bindings = tuple(places[p].start for p in contracted.positions)
+            fold_nest = self._nest(fold, suffix=True)
+            loops = self.folds.prepare(fold, fold_nest, bindings)
+            blocks = {k: self._block_of(nest, root, p, places[p]) for k, p in enumerate(contracted.positions)}
+            step = max(b.size for b in fold_nest.blocks)
+            for stage in stages:
+                if stage.panel:
+                    self.contractions.pack(loops, factors, stage.operand, blocks, step)
+                else:
+                    self.contractions.step_staged.add(fold)
+
+    def _block_of(self, nest: Nest, root: Any, position: int, place: Place) -> BlockOf:
+        size = nest.tile_size(tw.domain_of(root).indices[position])
+        return BlockOf(place.start, place.count, place.block or 1, size)
+
+    # ------------------------------------------------------------ values of the launch
+
+    def read(self, request: ReadRequest) -> Tile:
+        """A read inside a body: of an argument, or of another result of the launch."""
+        tensor = request.tensor
+        if tensor in self.views:
+            is_bool = ir.RankedTensorType(tensor.type).element_type == ir.IntegerType.get_signless(1)
+            return access.load(self.emitter, self.views[tensor], request, is_bool)
+        owner = tensor.owner.operation
+        number = [r == tensor for r in owner.results].index(True)
+        if owner.name == "tw.map":
+            return self._inline(owner, number, request)
+        if any(m is tw.ReadMode.GUARDED for m in request.modes):
+            raise InternalFault("a guarded read of a fold of the same launch")
+        return self._fold(owner, request.subscripts)[number]
+
+    def _inline(self, owner: Any, number: int, request: ReadRequest) -> Tile:
+        """A map of the launch, recomputed at the reader's subscripts."""
+        active = request.active
+        inside = self._inside(owner, request)
+        if inside is not None:
+            active = inside if active is None else self.emitter.elementwise(arith.andi, inside, active)
+        value = self.emitter.as_tile(self.evaluator.evaluate(tw.body_of(owner), request.subscripts, active)[number])
+        if active is None:
+            return value
+        otherwise = request.otherwise
+        if otherwise is None:
+            otherwise = self.emitter.constant_tile(ir.RankedTensorType(value.value.type).element_type, 0)
+        return self.emitter.elementwise(arith.select, active, value, otherwise)
+
+    def _inside(self, owner: Any, request: ReadRequest) -> Tile | None:
+        """True where every guarded subscript of a read of a map is inside the map's box."""
+        mask: Tile | None = None
+        extents = list(tw.domain_of(owner).extents.results)
+        for subscript, mode, expr in zip(request.subscripts, request.modes, extents, strict=True):
+            if mode is not tw.ReadMode.GUARDED:
+                continue
+            value = self.emitter.as_tile(subscript)
+            extent = self.emitter.as_tile(evaluate_affine(self.emitter, expr, [], self.symbols))
+            low = self.emitter.elementwise(_at_least, value, self.emitter.as_tile(Linear()))
+            high = self.emitter.elementwise(_below, value, extent)
+            both = self.emitter.elementwise(arith.andi, low, high)
+            mask = both if mask is None else self.emitter.elementwise(arith.andi, mask, both)
+        return mask
+
+    def _fold(self, op: Any, bindings: tuple[Value, ...]) -> list[Tile]:
+        """The results of a fold at ``bindings``, computed once at the outermost level they allow."""
+        level = fold_level(bindings)
+        key = ("fold", op, tuple(b.key for b in bindings))
+
+        def make() -> list[Tile]:
+            with self.emitter.rewound(level), op.location:
+                return self._build_fold(op, bindings)
+
+        return self.emitter.cached(key, level, make)  # type: ignore[no-any-return]
+
+    def _build_fold(self, op: Any, bindings: tuple[Value, ...]) -> list[Tile]:
+        nest = self._nest(op, suffix=True)
+        loops = self.folds.prepare(op, nest, bindings)
+        factors = factors_of(op)
+        if factors is None or not _has_rows_and_columns(factors.rows, factors.columns, bindings):
+            return self.folds.build(loops)
+        return [self.contractions.build(loops, factors, max(b.size for b in nest.blocks))]
+
+
+def _has_rows_and_columns(rows: Sequence[int], columns: Sequence[int], bindings: Sequence[Value]) -> bool:
+    """Whether the tile varies along a row and a column of the contraction."""
+
+    def varies(positions: Sequence[int]) -> bool:
+        return any(bindings[p].axes for p in positions)
+
+    return varies(rows) and varies(columns) and all(isinstance(b, Linear) for b in bindings)
+
+
+def _at_least(left: Any, right: Any) -> Any:
+    return arith.cmpi(arith.CmpIPredicate.sge, left, right)
+
+
+def _below(left: Any, right: Any) -> Any:
+    return arith.cmpi(arith.CmpIPredicate.slt, left, right)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def tile_launch(source: Any, schedule: Schedule) -> Any:
+    """Build the tile function of the launch ``source`` at the current insertion point."""
+    arguments, types = tile_signature(source)
+    target = func.FuncOp(functions.name_of(source), (types, [])).operation
+    functions.set_arguments(target, arguments, "tile")
+    functions.set_dims(target, functions.dims_of(source, "tw"), "tile")
+    target.attributes["tile.schedule"] = ir.StringAttr.get(str(schedule))
+    block = target.regions[0].blocks.append(*types)
+    LaunchTiler(source, target, schedule).build()
+    with ir.InsertionPoint(block):
+        func.ReturnOp([])
+    return target
+
+
+def tile_signature(source: Any) -> tuple[list[functions.Argument], list[Any]]:
+    """Arguments of the tile function: inputs, tables, results, scalars, dims."""
+    block = source.regions[0].blocks[0]
+    given = list(zip(functions.arguments_of(source, "tw"), [a.type for a in block.arguments], strict=True))
+    tensors = [(a, t) for a, t in given if isinstance(t, ir.RankedTensorType)]
+    scalars = [(replace(a, role="scalar"), t) for a, t in given if not isinstance(t, ir.RankedTensorType)]
+    tables = [_table_argument(op, n) for n, op in enumerate(o for o in ods.ops_of(block) if o.name == "tw.table")]
+    results = list(zip(functions.results_of(source, "tw"), _result_types(block), strict=True))
+    dims = [(functions.Argument(d, "i64", role="dim"), ods.index_type()) for d in functions.dims_of(source, "tw")]
+    described = [*tensors, *tables, *results, *scalars, *dims]
+    return [a for a, _ in described], [_argument_type(t) for _, t in described]
+
+
+def _result_types(block: Any) -> list[Any]:
+    return [v.type for v in ods.ops_of(block)[-1].operands]
+
+
+def _table_argument(op: Any, number: int) -> tuple[functions.Argument, Any]:
+    type_ = ir.RankedTensorType(op.results[0].type)
+    shape = ir.AffineMap.get(0, 0, [ir.AffineConstantExpr.get(s) for s in type_.shape])
+    name = functions.statement_name(op) or f"table{number}"
+    dtype = str(type_.element_type)
+    return functions.Argument(name, dtype, shape, role="table", values=op.attributes["values"]), type_
+
+
+def _argument_type(type_: Any) -> Any:
+    if not isinstance(type_, ir.RankedTensorType):
+        return type_
+    element = type_.element_type
+    if element == ir.IntegerType.get_signless(1):
+        element = ir.IntegerType.get_signless(8)
+    return tile.view_type([None] * type_.rank, element)
+

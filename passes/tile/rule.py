@@ -1,0 +1,237 @@
+"""Owns the default schedule: a rule over the shape of the computation that says what it chose and why.
+
+It looks at index maps only, never at names: a fold that is a sum of products of two factors with rows and columns of
+their own is register-tiled with packed panels; any other fold streams with vector lanes along the index its reads are
+contiguous in; what remains is cut into cells along its leading indices and vectors along its last one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tilewright.dialect import functions, ods
+from tilewright.dialect import tensor as tw
+from tilewright.passes.schedule import Block, Nest, Operand, Schedule, Stage, Where
+from tilewright.passes.tile.contraction import Factors
+from tilewright.passes.tile.factors import factors_of, reads_of, unit_stride_index
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the rule must know of a target: f32 lanes of a vector, and the register tile of a contraction."""
+
+    lanes: int = 8
+    unroll: int = 4
+    rows: int = 6
+    columns: int = 16
+    depth: int = 4
+    row_block: int = 96
+    column_block: int = 256
+    cell_rows: int = 384
+    cell_vectors: int = 1024
+    packs: bool = True
+    warps: int = 0
+    stages: int = 0
+
+    @property
+    def vector(self) -> int:
+        return self.lanes * self.unroll
+
+
+@dataclass(frozen=True)
+class LaunchView:
+    """The ops of a launch function in order, its roots (op, result number) and its grid."""
+
+    ops: tuple[Any, ...]
+    roots: tuple[tuple[Any, int], ...]
+    grid: functions.Grid
+
+
+def view_launch(function: Any) -> LaunchView:
+    grid = functions.grid_of(function)
+    assert grid is not None
+    block = function.regions[0].blocks[0]
+    ops = [op for op in ods.ops_of(block) if op.name in ("tw.map", "tw.fold")]
+    numbers = {r: (op, k) for op in ops for k, r in enumerate(op.results)}
+    returned = ods.ops_of(block)[-1].operands
+    return LaunchView(tuple(ops), tuple(numbers[v] for v in returned), grid)
+
+
+def nest_names(view: LaunchView) -> dict[Any, str]:
+    """A distinct name for every op of the launch: its statement's name, numbered where it repeats."""
+    names: dict[Any, str] = {}
+    taken: dict[str, int] = {}
+    for op in view.ops:
+        base = functions.statement_name(op) or "value"
+        taken[base] = taken.get(base, 0) + 1
+        names[op] = base if taken[base] == 1 else f"{base}.{taken[base]}"
+    return names
+
+
+def default_schedule(function: Any, machine: Machine) -> Schedule:
+    """The schedule of one launch by the rule."""
+    view = view_launch(function)
+    names = nest_names(view)
+    roots = {op for op, _ in view.roots}
+    fixed = _grid_indices(view)
+    vectors = {op: _root_vector(op, machine) for op in roots}
+    nests = [
+        _root_nest(op, names[op], fixed[op], vectors[op], machine) for op in view.ops if op in roots
+    ]
+    bound = _vector_bound_folds(view, vectors)
+    for op in view.ops:
+        if op.name == "tw.fold":
+            nests.append(_fold_nest(op, names[op], op in bound, machine))
+    return Schedule(functions.name_of(function), tuple(nests), warps=machine.warps, stages=machine.stages)
+
+
+def fold_nest_name(name: str) -> str:
+    """The reduction loops of a fold have a nest of their own."""
+    return f"{name}/fold"
+
+
+def _grid_indices(view: LaunchView) -> dict[Any, tuple[int, ...]]:
+    return {op: view.grid.positions[k] for k, (op, _) in enumerate(view.roots)}
+
+
+# ---------------------------------------------------------------- roots
+
+
+def _root_nest(op: Any, name: str, grid: tuple[int, ...], vector: int | None, machine: Machine) -> Nest:
+    domain = tw.domain_of(op)
+    contraction = _contraction_of(op)
+    if contraction is not None and machine.packs:
+        nest = _panel_nest(name, domain, grid, contraction, machine)
+        if nest is not None:
+            return nest
+    return _vector_nest(name, domain, grid, vector, machine)
+
+
+def _vector_nest(name: str, domain: tw.Domain, grid: tuple[int, ...], vector: int | None, machine: Machine) -> Nest:
+    blocks = []
+    for position in grid:
+        size = machine.cell_vectors if position == vector else 1
+        blocks.append(Block(domain.indices[position], size, Where.GRID))
+    inner = [p for p in range(domain.parallel) if p not in grid and p != vector]
+    blocks += [Block(domain.indices[p], 1, Where.LOOP) for p in inner]
+    if vector is not None:
+        blocks.append(Block(domain.indices[vector], machine.vector, Where.TILE))
+    return Nest(name, tuple(blocks), reason="one row a cell, vectors along the contiguous index")
+
+
+@dataclass(frozen=True)
+class Contracted:
+    """A contraction read by a root (or the root itself), its factors, and the root position of each parallel index."""
+
+    fold: Any
+    factors: Factors
+    positions: tuple[int, ...]
+
+
+def _contraction_of(op: Any) -> Contracted | None:
+    found = contractions_of(op)
+    return found[0] if found else None
+
+
+def contractions_of(op: Any) -> list[Contracted]:
+    """The contractions that ``op`` is or reads at its own plain indices."""
+    if op.name == "tw.fold":
+        factors = factors_of(op)
+        return [Contracted(op, factors, tuple(range(tw.domain_of(op).parallel)))] if factors else []
+    body = tw.body_of(op)
+    place = {a: k for k, a in enumerate(body.arguments)}
+    found: dict[Any, Contracted] = {}
+    for read in reads_of(body):
+        view = tw.read_view(read)
+        owner = view.tensor.owner
+        if getattr(owner, "name", "") != "tw.fold" or not all(s in place for s in view.subscripts):
+            continue
+        factors = factors_of(owner.operation)
+        if factors is not None:
+            found[owner.operation] = Contracted(owner.operation, factors, tuple(place[s] for s in view.subscripts))
+    return list(found.values())
+
+
+def _panel_nest(
+    name: str, domain: tw.Domain, grid: tuple[int, ...], contraction: Contracted, machine: Machine
+) -> Nest | None:
+    """Cells of row and column blocks, the right factor packed once a cell, the left one per row block."""
+    rows = [contraction.positions[p] for p in contraction.factors.rows]
+    columns = [contraction.positions[p] for p in contraction.factors.columns]
+    row, column = rows[-1], columns[-1]
+    if row not in grid or column not in grid:
+        return None
+    outer = rows[-2] if len(rows) > 1 and rows[-2] in grid else None
+    cells = {row: machine.cell_rows, column: machine.column_block}
+    if outer is not None:
+        cells = {outer: 8, row: machine.row_block, column: machine.column_block}
+    blocks = [Block(domain.indices[p], cells.get(p, 1), Where.GRID) for p in grid]
+    right_at = len(blocks)
+    if outer is not None:
+        blocks.append(Block(domain.indices[outer], 1, Where.LOOP))
+    else:
+        blocks.append(Block(domain.indices[row], machine.row_block, Where.LOOP))
+    left_at = len(blocks)
+    blocks.append(Block(domain.indices[column], machine.columns, Where.LOOP))
+    blocks.append(Block(domain.indices[row], machine.rows, Where.TILE))
+    blocks.append(Block(domain.indices[column], machine.columns, Where.TILE))
+    stages = (Stage(Operand.RIGHT, right_at), Stage(Operand.LEFT, left_at))
+    reason = "a sum of products: register tiles over packed panels"
+    return Nest(name, tuple(blocks), stages, reason)
+
+
+def _root_vector(op: Any, machine: Machine) -> int | None:
+    """The index a root is vectorised along: its last one; for a fold only where its reads are contiguous in it."""
+    domain = tw.domain_of(op)
+    if domain.parallel == 0:
+        return None
+    last = domain.parallel - 1
+    if op.name == "tw.map" or factors_of(op) is not None:
+        return last
+    return last if _lane_index(op) is None else None
+
+
+# ---------------------------------------------------------------- folds
+
+
+def _lane_index(fold: Any) -> int | None:
+    """The reduced index along which most reads of the body are contiguous; None if a parallel one is better."""
+    domain = tw.domain_of(fold)
+    body = tw.body_of(fold)
+    votes = unit_stride_index(body, reads_of(body))
+    parallel = sum(v for p, v in votes.items() if p == domain.parallel - 1)
+    reduced = {p: v for p, v in votes.items() if p >= domain.parallel}
+    best = max(reduced, key=lambda p: (reduced[p], p), default=None)
+    if best is None:
+        return None if domain.parallel else len(domain.indices) - 1
+    return best if reduced[best] >= parallel or not domain.parallel else None
+
+
+def _fold_nest(fold: Any, name: str, vector_bound: bool, machine: Machine) -> Nest:
+    domain = tw.domain_of(fold)
+    indices = domain.indices[domain.parallel :]
+    name = fold_nest_name(name)
+    if factors_of(fold) is not None:
+        blocks = tuple(Block(i, 1, Where.LOOP) for i in indices[:-1])
+        return Nest(name, (*blocks, Block(indices[-1], machine.depth, Where.TILE)), reason="depth of a register tile")
+    lane = None if vector_bound else _lane_index(fold)
+    if lane is None:
+        return Nest(name, tuple(Block(i, 1, Where.LOOP) for i in indices), reason="lanes along a result axis")
+    blocks = tuple(Block(i, 1, Where.LOOP) for p, i in enumerate(indices) if p + domain.parallel != lane)
+    last = Block(domain.indices[lane], machine.vector, Where.TILE)
+    return Nest(name, (*blocks, last), reason="lanes along the contiguous reduced index")
+
+
+def _vector_bound_folds(view: LaunchView, vectors: dict[Any, int | None]) -> set[Any]:
+    """Folds that are asked for along the vector index of a root: they have lanes already."""
+    bound: set[Any] = {op for op, v in vectors.items() if op.name == "tw.fold" and v is not None}
+    for op, vector in vectors.items():
+        if vector is None:
+            continue
+        index = tw.body_of(op).arguments[vector]
+        for read in reads_of(tw.body_of(op)):
+            owner = tw.read_view(read).tensor.owner
+            if getattr(owner, "name", "") == "tw.fold" and index in tw.read_view(read).subscripts:
+                bound.add(owner.operation)
+    return bound

@@ -1,0 +1,149 @@
+"""What ran: instructions by opcode, bytes, memory requests, bank conflicts, block coverage.
+
+Instruction counts are kept per block and expanded when they are read. Coalescing and bank conflicts cost time and are
+only counted when the launch asks for the check ``"performance"``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tilewright.runtime.emulator.scalar_types import Array
+
+if TYPE_CHECKING:
+    from tilewright.runtime.emulator.action import Site
+    from tilewright.runtime.emulator.memory import Access
+    from tilewright.runtime.emulator.program import Program
+
+WARP = 32
+SECTOR = 32
+BANK_BYTES = 4
+BANKS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Basic blocks that ran, and the PTX lines where the others start."""
+
+    executed: int
+    total: int
+    missed_lines: tuple[int, ...]
+
+    @property
+    def share(self) -> float:
+        return self.executed / self.total if self.total else 1.0
+
+    def __str__(self) -> str:
+        return f"coverage: {self.executed} of {self.total} blocks"
+
+
+class Counters:
+    """Counts of one launch.
+
+    Attributes:
+        bytes_read, bytes_written: bytes per memory space asked for by threads.
+        requests, sectors: warp-level global accesses and the 32-byte sectors they touch.
+        shared_requests, shared_passes: warp-level shared accesses and the bank passes they need.
+        barrier_waits: threads that arrived at CTA barriers.
+    """
+
+    def __init__(self, program: Program, detailed: bool) -> None:
+        self.program = program
+        self.detailed = detailed
+        self.lanes_per_block = np.zeros(len(program.blocks), np.int64)
+        self.bytes_read: Counter[str] = Counter()
+        self.bytes_written: Counter[str] = Counter()
+        self.requests: Counter[int] = Counter()
+        self.sectors: Counter[int] = Counter()
+        self.shared_requests: Counter[int] = Counter()
+        self.shared_passes: Counter[int] = Counter()
+        self.barrier_waits = 0
+
+    def block(self, index: int, mask: Array) -> None:
+        self.lanes_per_block[index] += np.count_nonzero(mask)
+
+    def memory(self, site: Site, access: Access, write: bool) -> None:
+        total = len(access.offsets) * access.size
+        (self.bytes_written if write else self.bytes_read)[access.arena.name] += total
+        if not self.detailed:
+            return
+        if access.arena.name == "global":
+            self._coalescing(site, access)
+        elif access.arena.name == "shared":
+            self._banks(site, access)
+
+    def _coalescing(self, site: Site, access: Access) -> None:
+        rows, warps = access.rows(), access.lanes() // WARP
+        group = rows * 65536 + warps
+        first, last = access.offsets // SECTOR, (access.offsets + access.size - 1) // SECTOR
+        pairs = np.unique(np.concatenate([np.stack([group, first]), np.stack([group, last])], axis=1), axis=1)
+        for row in np.unique(rows):
+            line = site.line(int(row))
+            self.requests[line] += len(np.unique(warps[rows == row]))
+            self.sectors[line] += int(np.count_nonzero(pairs[0] // 65536 == row))
+
+    def _banks(self, site: Site, access: Access) -> None:
+        """Passes of a request: lanes go in phases of 128 bytes; distinct words of one bank need one pass each."""
+        rows, lanes = access.rows(), access.lanes()
+        per_phase = max(128 // max(access.size, 4), 1)
+        phase = (lanes % WARP) // min(per_phase, WARP)
+        group = (rows * 65536 + lanes // WARP) * WARP + phase
+        words = np.arange(max(access.size // BANK_BYTES, 1))
+        word = (access.offsets[:, None] // BANK_BYTES + words).reshape(-1)
+        owner = np.repeat(group, len(words))
+        unique = np.unique(np.stack([owner, word]), axis=1)
+        bank = unique[0] * BANKS + unique[1] % BANKS
+        banks, counts = np.unique(bank, return_counts=True)
+        owners = banks // BANKS
+        starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
+        passes = np.maximum.reduceat(counts, starts)
+        for key, count in zip(owners[starts], passes, strict=True):
+            line = site.line(int(key) // WARP // 65536)
+            self.shared_requests[line] += 1
+            self.shared_passes[line] += int(count)
+
+    @property
+    def instructions(self) -> Counter[str]:
+        """Thread-level executions by opcode; guarded instructions count for every thread that reaches them."""
+        found: Counter[str] = Counter()
+        for block, lanes in zip(self.program.blocks, self.lanes_per_block, strict=True):
+            if lanes:
+                for instruction in block.instructions:
+                    found[instruction.opcode] += int(lanes)
+        return found
+
+    @property
+    def sectors_per_request(self) -> float:
+        requests = sum(self.requests.values())
+        return sum(self.sectors.values()) / requests if requests else 0.0
+
+    @property
+    def bank_conflict_factor(self) -> float:
+        """Passes per shared-memory phase; 1.0 is free of conflicts."""
+        requests = sum(self.shared_requests.values())
+        return sum(self.shared_passes.values()) / requests if requests else 0.0
+
+    def coverage(self) -> Coverage:
+        ran = self.lanes_per_block > 0
+        missed = tuple(block.instructions[0].line for block in self.program.blocks
+                       if not ran[block.index] and block.instructions)
+        return Coverage(int(np.count_nonzero(ran)), len(self.program.blocks), missed)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "instructions": dict(self.instructions), "bytes_read": dict(self.bytes_read),
+            "bytes_written": dict(self.bytes_written), "barrier_waits": self.barrier_waits,
+            "sectors_per_request": self.sectors_per_request, "bank_conflict_factor": self.bank_conflict_factor,
+        }
+
+    def __str__(self) -> str:
+        rows = [f"{count:>14,}  {opcode}" for opcode, count in self.instructions.most_common(20)]
+        rows.append(f"bytes read {dict(self.bytes_read)}, written {dict(self.bytes_written)}")
+        if self.detailed:
+            rows.append(f"sectors per request {self.sectors_per_request:.2f}, "
+                        f"bank passes per phase {self.bank_conflict_factor:.3f}")
+        return "\n".join(rows)

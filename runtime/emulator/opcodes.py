@@ -1,0 +1,47 @@
+"""The one table from mnemonics to decoders. What is not here is an error that names the instruction."""
+
+from __future__ import annotations
+
+from tilewright.runtime.emulator import (
+    ops_copy,
+    ops_float,
+    ops_integer,
+    ops_matrix,
+    ops_memory,
+    ops_select,
+    ops_warp,
+)
+from tilewright.runtime.emulator.action import Action
+from tilewright.runtime.emulator.decode import Context, Decoder
+from tilewright.runtime.emulator.errors import UnsupportedInstruction
+from tilewright.runtime.emulator.scalar_types import TYPES
+from tilewright.runtime.emulator.syntax import Instruction
+
+
+def _by_type(context: Context, instruction: Instruction) -> Action:
+    """Mnemonics that exist for integers and for floats."""
+    kind = TYPES.get(instruction.parts[-1])
+    if kind is not None and ops_float.is_float(kind):
+        return ops_float.SHARED[instruction.mnemonic](context, instruction)
+    return ops_integer.SHARED[instruction.mnemonic](context, instruction)
+
+
+DECODERS: dict[str, Decoder] = {
+    **ops_integer.TABLE, **ops_float.TABLE, **ops_select.TABLE, **ops_memory.TABLE, **ops_warp.TABLE,
+    **ops_matrix.TABLE, **ops_copy.TABLE, **{name: _by_type for name in ops_integer.SHARED},
+}
+
+
+def decode(context: Context, instruction: Instruction) -> Action:
+    """The action of an instruction.
+
+    Raises:
+        UnsupportedInstruction: naming opcode and line, when any part of it is unknown.
+    """
+    decoder = DECODERS.get(instruction.mnemonic)
+    if decoder is None:
+        raise UnsupportedInstruction(instruction.opcode, instruction.line)
+    try:
+        return decoder(context, instruction)
+    except (IndexError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise UnsupportedInstruction(instruction.opcode, instruction.line, f"malformed ({error})") from error
