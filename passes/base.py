@@ -1,7 +1,7 @@
 """What a pass is, how a list of passes runs, and the one place where each step is verified, timed, printed and dumped.
 
-A pass takes valid IR and gives valid IR; in between anything goes. Its options are its fields. It may edit the module in
-place or build a new one; after it ran, handles into the old module are dead.
+A pass takes valid IR and gives valid IR; in between anything goes. Its options are its fields. It may edit the module
+in place or build a new one; after it ran, handles into the old module are dead.
 """
 
 from __future__ import annotations

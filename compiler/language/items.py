@@ -48,11 +48,11 @@ def _indent_span(source: Source, line: Line) -> Span:
 
 
 class _Documents:
-    """Finds the comment lines directly above an item."""
+    """Finds the comment lines directly above an item, at the left margin as the item is."""
 
     def __init__(self, source: Source, comments: list[Comment]) -> None:
         self.source = source
-        self.by_line = {source.position(c.start)[0]: c for c in comments if c.alone}
+        self.by_line = {line: c for c in comments if c.alone for line, column in [source.position(c.start)] if column == 1}
 
     def above(self, line: Line) -> str:
         number = self.source.position(line.start)[0] - 1

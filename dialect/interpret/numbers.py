@@ -56,7 +56,14 @@ def is_float(type_: Any) -> bool:
 
 def storage(type_: Any) -> np.dtype[Any]:
     """The dtype that has exactly the values of an element type."""
-    return np.dtype(_STORAGE[str(element_of(type_))])
+    found: np.dtype[Any] = np.dtype(_STORAGE[str(element_of(type_))])
+    return found
+
+
+def language_dtype(name: str) -> np.dtype[Any]:
+    """The dtype of a language type: ``"u8"``, ``"bool"``, ``"bf16"`` …"""
+    found: np.dtype[Any] = np.dtype(_LANGUAGE[name])
+    return found
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Numbers:
 
     def given(self, value: Array, dtype: str) -> Array:
         """A value as the caller sees it: by the language's dtype; floats stay float64 when wide."""
-        target = np.dtype(_LANGUAGE[dtype])
+        target = language_dtype(dtype)
         if target.kind == "u":
             return value.view(target)
         if self.precision == "wide" and value.dtype == np.float64:

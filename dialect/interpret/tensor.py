@@ -15,6 +15,7 @@ import numpy as np
 
 from tilewright.dialect import ods, tensor
 from tilewright.dialect.affine import evaluate_map
+from tilewright.dialect.functions import Argument, arguments_of, dims_of, functions_of, name_of, results_of
 from tilewright.dialect.interpret.faults import CheckFailed, InterpreterFault
 from tilewright.dialect.interpret.folding import fold_all
 from tilewright.dialect.interpret.numbers import Array, Numbers, Precision
@@ -40,46 +41,19 @@ def run_tensor(
     """
     run = _Run(module, dict(dims), Numbers(precision), checks)
     function = run.function(kernel)
-    described = list(zip(function.regions[0].blocks[0].arguments, argument_attributes(function), strict=True))
-    values = [_argument(run, function, value, attributes, arguments) for value, attributes in described]
-    results = run.call(function, values)
-    named = result_attributes(function)
-    return {
-        _text(attributes, "tw.name"): run.numbers.given(value, _text(attributes, "tw.dtype"))
-        for attributes, value in zip(named, results, strict=True)
-    }
+    described = zip(function.regions[0].blocks[0].arguments, arguments_of(function, "tw"), strict=True)
+    values = [_bind(run, function, value, argument, arguments) for value, argument in described]
+    results = zip(results_of(function, "tw"), run.call(function, values), strict=True)
+    return {result.name: run.numbers.given(value, result.dtype) for result, value in results}
 
 
-def argument_attributes(function: Any) -> list[dict[str, Any]]:
-    """The attributes of each argument of a ``func.func``."""
-    return _attribute_list(function, "arg_attrs", len(function.regions[0].blocks[0].arguments))
-
-
-def result_attributes(function: Any) -> list[dict[str, Any]]:
-    """The attributes of each result of a ``func.func``."""
-    type_ = ir.TypeAttr(function.attributes["function_type"]).value
-    return _attribute_list(function, "res_attrs", len(ir.FunctionType(type_).results))
-
-
-def _attribute_list(function: Any, name: str, count: int) -> list[dict[str, Any]]:
-    if name not in function.attributes:
-        return [{} for _ in range(count)]
-    return [{entry.name: entry.attr for entry in ir.DictAttr(item)} for item in ir.ArrayAttr(function.attributes[name])]
-
-
-def _text(attributes: Mapping[str, Any], name: str) -> str:
-    return str(ir.StringAttr(attributes[name]).value)
-
-
-def _argument(run: _Run, function: Any, value: Any, attributes: Mapping[str, Any], given: Mapping[str, Any]) -> Array:
-    name = _text(attributes, "tw.name")
-    if name not in given:
-        raise InterpreterFault(function, f"no value for argument {name!r}")
-    array = run.numbers.taken(given[name], value.type)
-    if "tw.shape" in attributes:
-        expected = tuple(evaluate_map(ir.AffineMapAttr(attributes["tw.shape"]).value, (), run.symbols(function)))
-        if array.shape != expected:
-            raise InterpreterFault(function, f"argument {name!r} has shape {array.shape}, expected {expected}")
+def _bind(run: _Run, function: Any, value: Any, argument: Argument, given: Mapping[str, Any]) -> Array:
+    if argument.name not in given:
+        raise InterpreterFault(function, f"no value for argument {argument.name!r}")
+    array = run.numbers.taken(given[argument.name], value.type)
+    expected = () if argument.shape is None else tuple(evaluate_map(argument.shape, (), run.symbols(function)))
+    if array.shape != expected:
+        raise InterpreterFault(function, f"argument {argument.name!r} has shape {array.shape}, expected {expected}")
     return array
 
 
@@ -99,9 +73,7 @@ class _Run:
     functions: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for op in ods.ops_of(self.module.body):
-            if op.name == "func.func":
-                self.functions[ir.StringAttr(op.attributes["sym_name"]).value] = op
+        self.functions.update((name_of(function), function) for function in functions_of(self.module))
 
     def function(self, name: str) -> Any:
         if name not in self.functions:
@@ -109,7 +81,7 @@ class _Run:
         return self.functions[name]
 
     def symbols(self, function: Any) -> list[int]:
-        return [self.dims[name] for name in tensor.dims_of(function)]
+        return [self.dims[name] for name in dims_of(function, "tw")]
 
     def call(self, function: Any, arguments: Sequence[Array]) -> list[Array]:
         """Run a function on values; the values it returns."""

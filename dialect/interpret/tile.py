@@ -18,11 +18,11 @@ import numpy as np
 from tilewright.dialect import ods, tile
 from tilewright.dialect.affine import evaluate_map
 from tilewright.dialect.folds import FoldKind
+from tilewright.dialect.functions import Argument, arguments_of, dims_of, functions_of, name_of
 from tilewright.dialect.interpret.faults import CheckFailed, InterpreterFault
 from tilewright.dialect.interpret.folding import fold_all, merge_one
 from tilewright.dialect.interpret.numbers import Array, Numbers, Precision
 from tilewright.dialect.interpret.operations import apply
-from tilewright.dialect.interpret.tensor import argument_attributes
 from tilewright.dialect.mlir import ir
 
 UNWRITTEN = -2
@@ -66,9 +66,7 @@ def run_tile(
     dtype. With `shuffle` the cells of each grid run in an order drawn from that seed.
     """
     numbers = Numbers(precision)
-    functions = {
-        ir.StringAttr(op.attributes["sym_name"]).value: op for op in ods.ops_of(module.body) if op.name == "func.func"
-    }
+    functions = {name_of(function): function for function in functions_of(module)}
     memories: dict[str, Memory] = {}
     outputs: dict[str, str] = {}
     for name in order:
@@ -93,40 +91,33 @@ class _Launch:
     def bind(self, given: Mapping[str, Any], memories: dict[str, Memory], outputs: dict[str, str]) -> None:
         """Give every argument its value; outputs and workspaces are made on first use."""
         block = self.function.regions[0].blocks[0]
-        for value, attributes in zip(block.arguments, argument_attributes(self.function), strict=True):
-            name, role = (str(ir.StringAttr(attributes[f"tile.{key}"]).value) for key in ("name", "role"))
-            if role == "dim":
-                self.environment[value] = np.asarray(self.dims[name], np.int64)
-            elif role == "scalar":
-                self.environment[value] = self.numbers.taken(given[name], value.type)
+        for value, argument in zip(block.arguments, arguments_of(self.function, "tile"), strict=True):
+            if argument.role == "dim":
+                self.environment[value] = np.asarray(self.dims[argument.name], np.int64)
+            elif argument.role == "scalar":
+                self.environment[value] = self.numbers.taken(given[argument.name], value.type)
             else:
-                self.environment[value] = self._memory(name, role, value, attributes, given, memories)
-            if role == "out":
-                outputs[name] = str(ir.StringAttr(attributes["tile.dtype"]).value)
+                self.environment[value] = self._memory(argument, value, given, memories)
+            if argument.role in ("out", "inout"):
+                outputs[argument.name] = argument.dtype
 
-    def _memory(
-        self,
-        name: str,
-        role: str,
-        value: Any,
-        attributes: Mapping[str, Any],
-        given: Mapping[str, Any],
-        memories: dict[str, Memory],
-    ) -> Memory:
-        if role == "table" and name not in given:
-            data = attributes["tile.values"]
-            return Memory.given(self.numbers.constant(data, ir.DenseElementsAttr(data).type))
-        if role in ("in", "table"):
-            return Memory.given(self.numbers.taken(given[name], value.type))
-        if name in memories:
-            memories[name].writer[...] = np.where(memories[name].writer == UNWRITTEN, UNWRITTEN, BEFORE)
-        else:
-            memories[name] = Memory.fresh(self._shape(attributes), value.type, self.numbers)
-        return memories[name]
+    def _memory(self, argument: Argument, value: Any, given: Mapping[str, Any], memories: dict[str, Memory]) -> Memory:
+        if argument.role == "table":
+            return Memory.given(self.numbers.constant(argument.values, ir.DenseElementsAttr(argument.values).type))
+        if argument.role == "in" and argument.name not in memories:
+            return Memory.given(self.numbers.taken(given[argument.name], value.type))
+        if argument.name in memories:
+            memory = memories[argument.name]
+            memory.writer[memory.writer >= 0] = BEFORE
+            return memory
+        memories[argument.name] = self._made(argument, value, given)
+        return memories[argument.name]
 
-    def _shape(self, attributes: Mapping[str, Any]) -> tuple[int, ...]:
-        symbols = [self.dims[name] for name in ods.string_list(self.function.attributes["tile.dims"])]
-        return tuple(evaluate_map(ir.AffineMapAttr(attributes["tile.shape"]).value, (), symbols))
+    def _made(self, argument: Argument, value: Any, given: Mapping[str, Any]) -> Memory:
+        if argument.role == "inout":
+            return Memory.given(self.numbers.taken(given[argument.name], value.type).copy())
+        symbols = [self.dims[name] for name in dims_of(self.function, "tile")]
+        return Memory.fresh(tuple(evaluate_map(argument.shape, (), symbols)), value.type, self.numbers)
 
     def run(self) -> None:
         self._block(self.function.regions[0].blocks[0])

@@ -8,12 +8,13 @@ how a value is computed as far out as its operands allow, and never twice, witho
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect.mlir import dialect, ir
 
+from tilewright.passes.cpu.library import Library
 from tilewright.passes.cpu.target import CpuTarget
 
 FLOAT_PREDICATES = {
@@ -38,14 +39,14 @@ class Frame:
 class Emitter:
     """Writes ops into one function. ``level`` is the frame that receives the next op."""
 
-    def __init__(self, target: CpuTarget, entry: Any) -> None:
+    def __init__(self, target: CpuTarget, library: Library, entry: Any) -> None:
         dialect("llvm")
         self.target = target
+        self.library = library
         self.frames = [Frame(ir.InsertionPoint(entry), False)]
         self.level = 0
         self.location = ir.Location.unknown()
         self._constants: dict[tuple[Any, ...], Any] = {}
-        self._first_op: Any = None
         self.index = ir.IndexType.get()
         self.i1, self.i8, self.i16, self.i32, self.i64 = (ir.IntegerType.get_signless(n) for n in (1, 8, 16, 32, 64))
         self.f32, self.f64 = ir.F32Type.get(), ir.F64Type.get()
@@ -188,6 +189,27 @@ class Emitter:
         for condition in conditions:
             result = condition if result is None else self.same("arith.andi", result, condition)
         return result
+
+    # ------------------------------------------------------------ calls
+
+    def call_library(self, name: str, *operands: Any) -> Any:
+        """A function of the C library on scalars of one type."""
+        type_ = operands[0].type
+        self.library.declare(name, [type_] * len(operands), [type_])
+        return self._call(name, type_, operands)
+
+    def call_own(self, name: str, type_: Any, body: Callable[..., Any], *operands: Any) -> Any:
+        """A function of this module, for values of ``type_``; ``body(emitter, *arguments)`` writes it once."""
+        symbol = f"tilewright_{name}_{str(type_).strip('vector<>')}"
+        self.library.define(symbol, [type_] * len(operands), [type_], lambda block: self._define(block, body))
+        return self._call(symbol, type_, operands)
+
+    def _define(self, block: Any, body: Callable[..., Any]) -> None:
+        inner = Emitter(self.target, self.library, block)
+        inner.op("func.return", [], [body(inner, *block.arguments)])
+
+    def _call(self, symbol: str, type_: Any, operands: Sequence[Any]) -> Any:
+        return self.value("func.call", type_, *operands, callee=ir.FlatSymbolRefAttr.get(symbol))
 
     # ------------------------------------------------------------ vectors
 

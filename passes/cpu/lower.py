@@ -26,6 +26,7 @@ from tilewright.passes.cpu.contract import contract
 from tilewright.passes.cpu.elementwise import OPS as ELEMENTWISE
 from tilewright.passes.cpu.elementwise import rule_of
 from tilewright.passes.cpu.emit import Emitter
+from tilewright.passes.cpu.library import Library
 from tilewright.passes.cpu.machine import half_bits, is_half, machine_type
 from tilewright.passes.cpu.place import Buffers, Place, View
 from tilewright.passes.cpu.reduce import combiner, reduce
@@ -50,40 +51,32 @@ class Lowered:
 def lower(module: Any, target: CpuTarget) -> Lowered:
     """Lower every launch of a tile-level ``module``."""
     result = ir.Module.create(loc=module.operation.location)
+    library = Library(result)
     names, sites = [], {}
     for op in ods.ops_of(module.body):
         if op.name != "func.func":
             raise IllegalOp(f"{op.name!r} stands beside the launches")
         name = ir.StringAttr(op.attributes["sym_name"]).value
         names.append(name)
-        sites[name] = _lower_launch(result, op, name, target)
+        sites[name] = _lower_launch(library, op, name, target)
     return Lowered(result, tuple(names), sites)
 
 
-def _lower_launch(module: Any, function: Any, name: str, target: CpuTarget) -> tuple[str, ...]:
+def _lower_launch(library: Library, function: Any, name: str, target: CpuTarget) -> tuple[str, ...]:
     index_sized = ir.IntegerType.get_signless(64)
     pointer = ir.Type.parse("!llvm.ptr")
     for suffix, count in ((CELLS, _emit_cells), (SCRATCH, _emit_scratch)):
-        block = _new_function(module, name + suffix, [pointer], [index_sized], function.location)
-        emitter = Emitter(target, block)
+        block = library.entry(name + suffix, [pointer], [index_sized], function.location)
+        emitter = Emitter(target, library, block)
         emitter.location = function.location
         emitter.op("func.return", [], [emitter.to_i64(count(emitter, function, block.arguments[0]))])
-    block = _new_function(module, name, [pointer, index_sized, index_sized, pointer], [], function.location)
-    emitter = Emitter(target, block)
+    block = library.entry(name, [pointer, index_sized, index_sized, pointer], [], function.location)
+    emitter = Emitter(target, library, block)
     emitter.location = function.location
     lowering = Lowering(emitter, function, block)
     lowering.run()
     emitter.op("func.return")
     return tuple(lowering.sites)
-
-
-def _new_function(module: Any, name: str, inputs: Sequence[Any], results: Sequence[Any], location: Any) -> Any:
-    type_ = ir.FunctionType.get(list(inputs), list(results))
-    attributes = {"sym_name": ir.StringAttr.get(name), "function_type": ir.TypeAttr.get(type_)}
-    op = ir.Operation.create(
-        "func.func", attributes=attributes, regions=1, loc=location, ip=ir.InsertionPoint(module.body)
-    )
-    return op.regions[0].blocks.append(*inputs, arg_locs=[location] * len(inputs))
 
 
 def _emit_cells(emitter: Emitter, function: Any, slots: Any) -> Any:

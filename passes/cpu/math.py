@@ -1,8 +1,72 @@
-"""temporary"""
+"""Owns what ``math`` ops become: hardware instructions, our polynomials on f32, the C library on f64.
+
+Half types are computed in f32 and rounded once.
+"""
+
 from __future__ import annotations
+
+from collections.abc import Callable
 from typing import Any
-from tilewright.passes.cpu.emit import Emitter
-OPS = frozenset(["math.exp", "math.sqrt", "math.absf"])
-def rule_of(emitter: Emitter, op: Any, element: Any) -> Any:
+
+from tilewright.passes.cpu import polynomials, trigonometry
+from tilewright.passes.cpu.emit import Emitter, element_of
+from tilewright.passes.cpu.machine import is_half, rounded, to_f32
+from tilewright.passes.cpu.trigonometry import by_lane
+
+Function = Callable[..., Any]
+
+INSTRUCTIONS = frozenset(
+    ["math.absf", "math.ceil", "math.copysign", "math.floor", "math.roundeven", "math.round", "math.sqrt", "math.trunc"]
+)
+INTEGER = frozenset(["math.absi", "math.ctlz", "math.cttz", "math.ctpop"])
+F32: dict[str, Function] = {
+    "math.exp": polynomials.exp,
+    "math.exp2": polynomials.exp2,
+    "math.expm1": polynomials.expm1,
+    "math.log": polynomials.log,
+    "math.log2": polynomials.log2,
+    "math.log1p": polynomials.log1p,
+    "math.tanh": polynomials.tanh,
+    "math.erf": polynomials.erf,
+    "math.sin": trigonometry.sin,
+    "math.cos": trigonometry.cos,
+    "math.powf": trigonometry.power,
+}
+F64 = {name: name.removeprefix("math.").replace("powf", "pow") for name in F32}
+TESTS = frozenset(["math.isnan", "math.isinf", "math.isfinite"])
+OPS = INSTRUCTIONS | INTEGER | TESTS | F32.keys() | {"math.rsqrt", "math.fma"}
+
+
+def rule_of(emitter: Emitter, op: Any, element: Any) -> Function:
+    """The machine meaning of a ``math`` op whose operands have this element type."""
     name = op.name
-    return lambda v: emitter.same(name, v)
+    if name in INTEGER:
+        attributes = {a.name: a.attr for a in op.attributes}
+        return lambda value: emitter.same(name, value, **attributes)
+    if name in TESTS:
+        return lambda value: _test(emitter, name, to_f32(emitter, value, element) if is_half(element) else value)
+    if is_half(element):
+        return lambda *values: rounded(emitter, element, lambda *wide: compute(emitter, name, *wide), *values)
+    return lambda *values: compute(emitter, name, *values)
+
+
+def compute(emitter: Emitter, name: str, *values: Any) -> Any:
+    """One ``math`` op on f32 or f64."""
+    if name in INSTRUCTIONS:
+        return emitter.same(name, *values)
+    if name == "math.fma":
+        return emitter.same(name, *values)
+    if name == "math.rsqrt":
+        root = emitter.same("math.sqrt", *values)
+        return emitter.same("arith.divf", emitter.constant(root.type, 1.0), root)
+    if element_of(values[0].type) == emitter.f64:
+        return by_lane(emitter, F64[name], *values)
+    return F32[name](emitter, *values)
+
+
+def _test(emitter: Emitter, name: str, value: Any) -> Any:
+    if name == "math.isnan":
+        return emitter.compare_float("uno", value, value)
+    magnitude = emitter.same("math.absf", value)
+    infinite = emitter.constant(value.type, float("inf"))
+    return emitter.compare_float("oeq" if name == "math.isinf" else "olt", magnitude, infinite)

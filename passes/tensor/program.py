@@ -312,29 +312,3 @@ class Program:
                 found[source].append(comprehension)
         return found
 
-
-Redirect = dict[Value, Value]
-
-
-def rewrite(program: Program, change: Callable[[Comprehension], Comprehension | Redirect]) -> Program:
-    """Rewrite producers first; ``change`` sees a comprehension that reads rewritten ones already.
-
-    It gives the new comprehension, whose results stand for the old ones in order, or says for each old result what
-    stands for it.
-    """
-    values: dict[Value, Value] = {}
-
-    def moved(node: Node) -> Node:
-        if not isinstance(node, Read):
-            return node
-        source, result = values.get((node.source, node.result), (node.source, node.result))
-        return node if source is node.source and result == node.result else replace(node, source=source, result=result)
-
-    for old in program.comprehensions:
-        current = old.with_roots(rebuild(old.roots, moved))
-        new = change(current)
-        if isinstance(new, Comprehension):
-            values |= {(old, k): (new, k) for k in range(len(old.body))}
-        else:
-            values |= {(old, result): target for (_, result), target in new.items()}
-    return replace(program, outputs=tuple(values.get(value, value) for value in program.outputs))

@@ -88,9 +88,24 @@ class Program:
             extra.append(block.members.register)
         self.rows.add(extra)
 
+    @property
+    def spins(self) -> bool:
+        """Whether a loop reads memory that another CTA may write: atomics or strong loads that are not of shared memory."""
+        return any(_may_poll(block) for block in self.blocks)
+
     def source_line(self, instruction: Instruction) -> str | None:
         """``file:line`` of the language that the PTX was compiled from."""
         if instruction.source is None:
             return None
         name = self.module.files.get(instruction.source[0], f"file {instruction.source[0]}")
         return f"{name}:{instruction.source[1]}"
+
+
+def _may_poll(block: Block) -> bool:
+    for instruction in block.instructions:
+        parts = instruction.parts
+        strong = {"acquire", "volatile", "relaxed"} & set(parts)
+        local = any(part.startswith("shared") for part in parts)
+        if not local and (parts[0] == "atom" or (parts[0] == "ld" and strong)):
+            return True
+    return False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
-from lark import Lark, logger
+from lark import Lark, Token, logger
 
 from tests.unit.sources import SOURCES
 from tilewright.compiler.language.grammar import STARTS, grammar_text, parse_text, parser, parser_options
@@ -60,10 +61,15 @@ def test_scan_cuts_the_tokens_that_the_parser_sees(text: str) -> None:
     """Lark's tokens, where it parses, are those of the first look (which splits ``max=`` into two)."""
     found = scan(Source("a.tw", text))
     for item in found.items:
-        mine = {text[token.start : token.end] for line in item.lines for token in line.tokens}
+        mine = [token.start - item.start for line in item.lines for token in line.tokens]
         tree = parse_text(text[item.start : item.end] + "\n", "item")
-        theirs = {str(token) for token in tree.scan_values(lambda value: not str(value).isspace() and str(value))}
-        assert {one for one in theirs if one not in mine} <= {"max=", "min="}
+        theirs = [token.start_pos for token in tree.scan_values(_visible)]
+        joined = len(re.findall(r"(?:max|min)=", text[item.start : item.end]))
+        assert theirs == sorted(set(theirs) & set(mine)) and len(theirs) == len(mine) - joined
+
+
+def _visible(value: object) -> bool:
+    return isinstance(value, Token) and bool(value.strip()) and value.type != "_NL"
 
 
 def test_starts_are_rules() -> None:

@@ -180,7 +180,7 @@ def test_line_ends_tabs_and_marks() -> None:
     plain = file(f"def f(x) = x\n{HEADER}y = (1 +\n 2)\n")
     for other in (
         f"def f(x) = x\n{HEADER}y = (1 +\n 2)\n".replace("\n", "\r\n"),
-        f"\ufeffdef f(x) = x\n\n   \n# c\n{HEADER}y = (1 +\n 2)",
+        f"\ufeffdef f(x) = x\n\n   \n# c\n\n{HEADER}y = (1 +\n 2)",
         f"def f(x) = x\r\n{HEADER}y = (1 +\r\n\r\n 2)   \n\n".replace("    ", "\t"),
     ):
         assert structure(file(other).macros) == structure(plain.macros)

@@ -1,0 +1,68 @@
+"""Pass ``common``: equal expressions and equal comprehensions become one.
+
+What: operands of commutative operations are put into one order; equal subexpressions of a region are shared; maps and
+folds with the same domain and bodies (index names aside) are merged.
+Before -> after: ``max[j](x[i,j])`` written three times -> one ``tw.fold`` read three times.
+Needs: nothing; ``axes`` before it makes permuted duplicates equal.
+Does not handle: comprehensions that differ in the order of their axes or in the association of sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tilewright.passes.tensor.moves import Moved, rewrite, stay
+from tilewright.passes.tensor.program import Apply, Comprehension, Node, Program, Source, rebuild
+from tilewright.passes.tensor.structure import Digest, Structure, is_commutative
+from tilewright.passes.tensor.transform import transform
+
+
+@dataclass(frozen=True)
+class Common:
+    """See the module."""
+
+    name: str = "common"
+
+    def run(self, module: Any) -> Any:
+        return transform(module, share)
+
+
+def share(program: Program) -> Program:
+    """``program`` with every value computed once per region, every comprehension once."""
+    structure = Structure()
+    known: dict[Digest, Source] = {}
+
+    def change(source: Comprehension) -> list[Moved]:
+        ordered = _shared(source, structure)
+        first = known.setdefault(structure.source(ordered), ordered)
+        assert isinstance(first, Comprehension)
+        return stay(first)
+
+    return rewrite(program, change)
+
+
+def _shared(source: Comprehension, structure: Structure) -> Comprehension:
+    """The comprehension with sorted operands and one node per value."""
+    seen: dict[Digest, Node] = {}
+
+    def unify(node: Node) -> Node:
+        if isinstance(node, Apply) and is_commutative(node):
+            node = in_order(node, structure)
+        return seen.setdefault(structure.node(node), node)
+
+    shared = source.with_roots(rebuild(source.roots, unify))
+    constraints = sorted(dict.fromkeys(shared.domain.constraints), key=structure.node)
+    if tuple(constraints) == shared.domain.constraints:
+        return shared
+    return replace(shared, domain=replace(shared.domain, constraints=tuple(constraints)))
+
+
+def in_order(node: Apply, structure: Structure) -> Apply:
+    """A commutative operation with its operands in the order of their digests, constants last."""
+    arguments = tuple(sorted(node.arguments, key=lambda n: (_rank(n), structure.node(n))))
+    return node if arguments == node.arguments else replace(node, arguments=arguments)
+
+
+def _rank(node: Node) -> int:
+    return 1 if type(node).__name__ == "Constant" else 0

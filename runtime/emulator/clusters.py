@@ -1,0 +1,12 @@
+"""Clusters: the cluster barrier (``barrier.cluster``)."""
+
+from __future__ import annotations
+
+from tilewright.runtime.emulator.action import Action
+from tilewright.runtime.emulator.decode import Context
+from tilewright.runtime.emulator.errors import UnsupportedInstruction
+from tilewright.runtime.emulator.syntax import Instruction
+
+
+def cluster_barrier(context: Context, instruction: Instruction) -> Action:
+    raise UnsupportedInstruction(instruction.opcode, instruction.line)
