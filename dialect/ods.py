@@ -41,7 +41,7 @@ def register(dialect_class: Any) -> None:
 def shared_context() -> Any:
     """The process's one long-lived context (MLIR data stays with its context; one per process does not leak)."""
     from tilewright.dialect.tensor import TensorDialect
-    from tilewright.dialect.tile import TileDialect
+    from tilewright.dialect.tile_gpu import TileDialect  # with its attributes, which load with the dialect
 
     context = new_context()
     with context, ir.Location.unknown():

@@ -66,11 +66,11 @@ def _minimum(a: Array, b: Array) -> Array:
 
 
 def _erf(value: Array) -> Array:
-    return np.vectorize(math.erf, otypes=[np.float64])(value.astype(np.float64)).astype(value.dtype)
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(value.astype(np.float64))).astype(value.dtype)
 
 
 def _erfc(value: Array) -> Array:
-    return np.vectorize(math.erfc, otypes=[np.float64])(value.astype(np.float64)).astype(value.dtype)
+    return np.asarray(np.vectorize(math.erfc, otypes=[np.float64])(value.astype(np.float64))).astype(value.dtype)
 
 
 def _round_half_away(value: Array) -> Array:
