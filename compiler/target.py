@@ -6,10 +6,11 @@ Figures of GPUs are from the CUDA C++ Programming Guide, "Technical Specificatio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tilewright.passes.cpu import target as cpu_target
 from tilewright.passes.cpu.target import CpuTarget
+from tilewright.passes.tile.rule import Machine
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.switches import Switches
 
@@ -29,6 +30,7 @@ class Target:
     """One row. ``devices`` can run its code, the first one is the default.
 
     ``specialises`` are the kinds of facts that its code may assume of a call: ``divisible``, ``aligned``, ``index32``.
+    ``machine`` is what the schedule rule knows of it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Target:
     specialises: tuple[str, ...] = ()
     cpu: CpuTarget | None = None
     gpu: Gpu | None = None
+    machine: Machine = field(default_factory=Machine)
 
     def description(self) -> dict[str, str]:
         """The row as text: part of cache keys and artifacts."""
@@ -53,7 +56,8 @@ GPUS: Mapping[str, Target] = {
 def find(name: str, switches: Switches) -> Target:
     """The target called ``name``; ``cpu`` is this machine unless the switches say otherwise (TW1019 if unknown)."""
     if name == "cpu":
-        return Target("cpu", ("cpu",), cpu=_cpu(switches))
+        cpu = _cpu(switches)
+        return Target("cpu", ("cpu",), cpu=cpu, machine=Machine(lanes=cpu.lanes, columns=2 * cpu.lanes))
     if name in GPUS:
         return GPUS[name]
     raise CallError("TW1019", f"unknown target {name!r}", argument="target", expected=", ".join(["cpu", *GPUS]),

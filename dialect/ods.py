@@ -11,6 +11,8 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import dialect as upstream
 from tilewright.dialect.mlir import ir, new_context, stub_dialect_module
 
@@ -79,9 +81,51 @@ def segments(*counts: int) -> Any:
     return ir.DenseI32ArrayAttr.get(list(counts))
 
 
+RUNS = 8
+"""Groups of values of one type that an op with values of several types declares: the bindings' verifier demands one
+type in each variable group."""
+
+
+def runs(types: Sequence[Any]) -> Any:
+    """The segment sizes of `RUNS` groups: values of equal type that follow each other share a group."""
+    sizes: list[int] = []
+    for number, type_ in enumerate(types):
+        if number and types[number - 1] == type_:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    if len(sizes) > RUNS:
+        raise InternalFault(f"an op with {len(sizes)} changes of type among its values, {RUNS} are declared")
+    return segments(*sizes, *[0] * (RUNS - len(sizes)))
+
+
 def add_block(operation: Any, region: int, types: Sequence[Any]) -> Any:
     """A first block in ``region`` with arguments of ``types``, at unknown locations inherited from the op."""
     return operation.regions[region].blocks.append(*types, arg_locs=[operation.location] * len(types))
+
+
+MIXED_GROUPS = 8
+
+
+def mixed(field: str, kind: Any) -> dict[str, Any]:
+    """Annotations of ``MIXED_GROUPS`` variable groups ``field0, field1 …`` of an op class.
+
+    One variable group of the bindings holds values of one type only; values of mixed types go into consecutive groups.
+    """
+    return {f"{field}{k}": Sequence[kind] for k in range(MIXED_GROUPS)}
+
+
+def mixed_segments(types: Sequence[Any]) -> Any:
+    """The segment sizes of values of these types in ``mixed`` groups: one group for each run of equal types."""
+    runs: list[int] = []
+    for k, type_ in enumerate(types):
+        if k and type_ == types[k - 1]:
+            runs[-1] += 1
+        else:
+            runs.append(1)
+    if len(runs) > MIXED_GROUPS:
+        raise InternalFault(f"an op has {len(runs)} runs of value types, at most {MIXED_GROUPS} fit")
+    return segments(*runs, *[0] * (MIXED_GROUPS - len(runs)))
 
 
 def strings(values: Sequence[str]) -> Any:

@@ -64,14 +64,19 @@ _STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 
 
 def _with_aliases(text: str, types: list[str]) -> str:
-    """Replace long types outside of string literals."""
-    pieces = _STRING.split(text)
-    lines = []
+    """Give long types a name. Longer ones come first: they may hold shorter ones."""
+    header = ""
     for number, type_ in enumerate(t for t in types if len(t) > LONG_TYPE):
-        found = False
-        for place in range(0, len(pieces), 2):
-            if type_ in pieces[place]:
-                pieces[place], found = pieces[place].replace(type_, f"!t{number}"), True
-        if found:
-            lines.append(f"!t{number} = {type_}\n")
-    return "".join(lines) + "".join(pieces)
+        replaced = _replaced(text, type_, f"!t{number}")
+        if replaced != text:
+            text, header = replaced, f"{header}!t{number} = {type_}\n"
+    return header + text
+
+
+def _replaced(text: str, type_: str, alias: str) -> str:
+    """Replace a type outside of string literals. (Inside of one, a type that holds a string would be escaped.)"""
+    if '"' in type_:
+        return text.replace(type_, alias)
+    pieces = _STRING.split(text)
+    pieces[::2] = [piece.replace(type_, alias) for piece in pieces[::2]]
+    return "".join(pieces)

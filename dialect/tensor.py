@@ -52,10 +52,15 @@ class TableOp(TensorDialect.Operation, name="table", traits=[ods.Pure]):  # type
     result: ext.Result[Any]
 
 
+Outs = Sequence[ext.Result[Any]]
+Values = Sequence[ext.Operand[Any]]
+"""One of `ods.RUNS` groups of values of one type."""
+
+
 class MapOp(TensorDialect.Operation, name="map", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
     """One value at every point of a domain; one result tensor per yielded value."""
 
-    outs: Sequence[ext.Result[Any]]
+    __annotations__ = ods.mixed("outs", ext.Result[Any])
     indices: ir.ArrayAttr
     extents: Any
     constraints: Any
@@ -71,7 +76,7 @@ class MapOp(TensorDialect.Operation, name="map", traits=[ods.Pure]):  # type: ig
 class FoldOp(TensorDialect.Operation, name="fold", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
     """Folds over the indices after the first ``parallel`` ones."""
 
-    outs: Sequence[ext.Result[Any]]
+    __annotations__ = ods.mixed("outs", ext.Result[Any])
     indices: ir.ArrayAttr
     extents: Any
     constraints: Any
@@ -105,7 +110,7 @@ class ReadOp(TensorDialect.Operation, name="read", traits=[ods.Pure]):  # type: 
 class YieldOp(TensorDialect.Operation, name="yield", traits=[ir.IsTerminatorTrait, ods.Pure]):  # type: ignore[name-defined,misc]
     """Ends a region of a map or fold."""
 
-    values: Sequence[ext.Operand[Any]]
+    __annotations__ = ods.mixed("values", ext.Operand[Any])
 
 
 # ---------------------------------------------------------------- domains
@@ -235,6 +240,8 @@ def _domain_op(
     types = [v.type for v in _fill(block, body)]
     dynamic = ir.ShapedType.get_dynamic_size()
     results = [ir.RankedTensorType.get([dynamic] * domain.parallel, t) for t in types]
+    attributes["resultSegmentSizes"] = ods.mixed_segments(results)
+    attributes["resultSegmentSizes"] = ods.runs(results)
     op = ods.create(name, results, attributes=attributes, regions=3, loc=loc)
     block.append_to(op.regions[BODY])
     scratch.erase()
@@ -253,7 +260,8 @@ def _fill(block: Any, body: Body) -> Sequence[Any]:
 
 
 def yield_(values: Sequence[Any]) -> None:
-    ods.create("tw.yield", operands=values)
+    attributes = {"operandSegmentSizes": ods.mixed_segments([v.type for v in values])}
+    ods.create("tw.yield", operands=values, attributes=attributes)
 
 
 def read(
@@ -333,12 +341,32 @@ def _verify_results(op: Any, domain: Domain, reduces: bool) -> bool:
         type_ = ir.RankedTensorType(result.type)
         if type_.rank != domain.parallel or type_.element_type != value.type:
             return _fail(op, f"'{op.name}' result {type_} does not fit rank {domain.parallel} of {value.type}")
+    return _verify_region(op, WHERE, len(domain.indices), ["i1"]) and _verify_region(
+        op, BOUNDS, domain.parallel, ["index"] * (2 * domain.reduced)
+    )
+
+
+def _verify_region(op: Any, region: int, arguments: int, types: Sequence[str]) -> bool:
+    """An optional region: its number of index arguments and the types it yields."""
+    block = block_of(op, region)
+    if block is None:
+        return True
+    name = "where" if region == WHERE else "bounds"
+    found = [str(value.type) for value in yielded(block)]
+    if len(block.arguments) != arguments or found != list(types):
+        return _fail(op, f"'{op.name}' region {name} yields {found} from {len(block.arguments)} indices")
     return True
 
 
 def _verify_read(op: Any) -> bool:
     view = read_view(op)
-    rank = ir.RankedTensorType(view.tensor.type).rank
-    if not (rank == len(view.subscripts) == len(view.modes)):
-        return _fail(op, f"'tw.read' of rank {rank} has {len(view.subscripts)} subscripts and {len(view.modes)} modes")
+    tensor = ir.RankedTensorType(view.tensor.type)
+    if not (tensor.rank == len(view.subscripts) == len(view.modes)):
+        counts = f"{len(view.subscripts)} subscripts and {len(view.modes)} modes"
+        return _fail(op, f"'tw.read' of rank {tensor.rank} has {counts}")
+    if view.active is not None and str(view.active.type) != "i1":
+        return _fail(op, f"'tw.read' is active by {view.active.type}, expected i1")
+    values = [op.operation.results[0]] + ([] if view.otherwise is None else [view.otherwise])
+    if any(value.type != tensor.element_type for value in values):
+        return _fail(op, f"'tw.read' of {tensor.element_type} has {[str(value.type) for value in values]}")
     return True

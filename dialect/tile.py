@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect import ods
-from tilewright.dialect.folds import FoldKind
+from tilewright.dialect.folds import FoldKind, arity
 from tilewright.dialect.mlir import ext, ir
 
 
@@ -91,6 +91,10 @@ class StageOp(TileDialect.Operation, name="stage"):  # type: ignore[name-defined
     buffer: ext.Result[Any]
     body: ext.Region
 
+    @staticmethod
+    def verify_invariants(op: Any) -> bool:
+        return _verify_stage(op)
+
 
 class ContractOp(TileDialect.Operation, name="contract", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
     """``acc + sum of a * b`` over the axes that the result does not have, in acc's type."""
@@ -101,15 +105,22 @@ class ContractOp(TileDialect.Operation, name="contract", traits=[ods.Pure]):  # 
     maps: ir.ArrayAttr
     result: ext.Result[Any]
 
+    @staticmethod
+    def verify_invariants(op: Any) -> bool:
+        return _verify_contract(op)
+
 
 class ReduceOp(TileDialect.Operation, name="reduce", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
-    """Folds tiles over some of their axes."""
+    """Folds tiles over some of their axes. (Groups of one type each: see `ods.RUNS`.)"""
 
-    tiles: Sequence[ext.Operand[Any]]
+    __annotations__ = {**ods.mixed("tiles", ext.Operand[Any]), **ods.mixed("results", ext.Result[Any])}
     kinds: ir.ArrayAttr
     axes: Any
     unsigned: Any
-    results: Sequence[ext.Result[Any]]
+
+    @staticmethod
+    def verify_invariants(op: Any) -> bool:
+        return _verify_reduce(op)
 
 
 class BroadcastOp(TileDialect.Operation, name="broadcast", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
@@ -119,6 +130,10 @@ class BroadcastOp(TileDialect.Operation, name="broadcast", traits=[ods.Pure]):  
     axes: Any
     result: ext.Result[Any]
 
+    @staticmethod
+    def verify_invariants(op: Any) -> bool:
+        return _verify_broadcast(op)
+
 
 class IotaOp(TileDialect.Operation, name="iota", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
     """The position along one axis, as ``index``."""
@@ -126,12 +141,20 @@ class IotaOp(TileDialect.Operation, name="iota", traits=[ods.Pure]):  # type: ig
     axis: Any
     result: ext.Result[Any]
 
+    @staticmethod
+    def verify_invariants(op: Any) -> bool:
+        return _verify_iota(op)
+
 
 class SplatOp(TileDialect.Operation, name="splat", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
     """A scalar as a tile."""
 
     scalar: ext.Operand[Any]
     result: ext.Result[Any]
+
+    @staticmethod
+    def verify_invariants(op: Any) -> bool:
+        return _verify_splat(op)
 
 
 class YieldOp(TileDialect.Operation, name="yield", traits=[ir.IsTerminatorTrait, ods.Pure]):  # type: ignore[name-defined,misc]
@@ -320,6 +343,10 @@ def reduce(
     }
     kept = [s for a, s in enumerate(shape_of(tiles[0])) if a not in axes]
     results = [tile_type(kept, ir.RankedTensorType(t.type).element_type) for t in tiles]
+    attributes["operandSegmentSizes"] = ods.runs([t.type for t in tiles])
+    attributes["resultSegmentSizes"] = ods.runs(results)
+    attributes["operandSegmentSizes"] = ods.mixed_segments([t.type for t in tiles])
+    attributes["resultSegmentSizes"] = ods.mixed_segments(results)
     return list(ods.create("tile.reduce", results, tiles, attributes, loc=loc).results)
 
 
@@ -374,4 +401,83 @@ def _verify_access(op: Any, access: Access, tile: Any) -> bool:
         return _fail(op, f"access of a view of rank {rank} has {len(access.offsets)} offsets")
     if access.map.n_dims != axes:
         return _fail(op, f"access map has {access.map.n_dims} axes, the tile has {axes}")
+    return _verify_access_parts(op, access, ir.RankedTensorType(tile))
+
+
+def _verify_access_parts(op: Any, access: Access, tile: Any) -> bool:
+    view, shape = ir.MemRefType(access.view.type), tuple(tile.shape)
+    if view.element_type != tile.element_type:
+        return _fail(op, f"'{op.operation.name}' moves {tile.element_type} and the view holds {view.element_type}")
+    for value in [gather for _, gather in access.gathers] + ([] if access.active is None else [access.active]):
+        if not isinstance(value.type, ir.RankedTensorType) or shape_of(value) != shape:
+            return _fail(op, f"'{op.operation.name}' has a gather or active {value.type} for a tile of shape {shape}")
+    dims = [*(dim for dim, _ in access.gathers), *access.guarded, *access.checked]
+    if any(not 0 <= dim < view.rank for dim in dims) or any(not 0 <= a < len(shape) for a, _ in access.limits):
+        return _fail(op, f"'{op.operation.name}' names a dim or an axis outside of the view or the tile")
+    return True
+
+
+def _verify_stage(op: Any) -> bool:
+    op = op.operation
+    buffer = ir.MemRefType(op.results[0].type)
+    dynamic = sum(size == ir.ShapedType.get_dynamic_size() for size in buffer.shape)
+    block = op.regions[0].blocks[0] if len(op.regions[0].blocks) else None
+    if len(op.operands) != dynamic:
+        return _fail(op, f"'tile.stage' has {len(op.operands)} sizes for {dynamic} dynamic dims")
+    if block is None or [argument.type for argument in block.arguments] != [op.results[0].type]:
+        return _fail(op, "'tile.stage' needs a body whose argument is its buffer")
+    return True
+
+
+def _verify_contract(op: Any) -> bool:
+    op = op.operation
+    maps = contract_maps(op)
+    if op.results[0].type != op.operands[2].type:
+        return _fail(op, f"'tile.contract' gives {op.results[0].type} and accumulates {op.operands[2].type}")
+    sizes: dict[int, int] = {}
+    for affine_map, value in zip(maps, op.operands, strict=True):
+        if len(affine_map.results) != len(shape_of(value)):
+            return _fail(op, f"'tile.contract' has a map {affine_map} for an operand {value.type}")
+        for expression, size in zip(affine_map.results, shape_of(value), strict=True):
+            axis = expression.position if isinstance(expression, ir.AffineDimExpr) else None
+            if axis is None or sizes.setdefault(axis, size) != size:
+                return _fail(op, f"'tile.contract' axis {expression} of {affine_map} does not fit size {size}")
+    return True
+
+
+def _verify_reduce(op: Any) -> bool:
+    op = op.operation
+    axes, shape = reduce_axes(op), shape_of(op.operands[0])
+    count = sum(arity(FoldKind(name)) for name in ods.string_list(op.attributes["kinds"]))
+    if not (count == len(op.operands) == len(op.results)):
+        return _fail(op, f"'tile.reduce' folds {count} values: {len(op.operands)} tiles, {len(op.results)} results")
+    if len(set(axes)) != len(axes) or any(not 0 <= axis < len(shape) for axis in axes):
+        return _fail(op, f"'tile.reduce' over axes {axes} of a tile of shape {shape}")
+    kept = tuple(size for axis, size in enumerate(shape) if axis not in axes)
+    if any(shape_of(value) != shape for value in op.operands) or any(shape_of(r) != kept for r in op.results):
+        return _fail(op, f"'tile.reduce' of shape {shape} over axes {axes} gives shape {kept}")
+    return True
+
+
+def _verify_broadcast(op: Any) -> bool:
+    op = op.operation
+    axes, source, shape = broadcast_axes(op), shape_of(op.operands[0]), shape_of(op.results[0])
+    if len(axes) != len(source) or len(set(axes)) != len(axes) or any(not 0 <= axis < len(shape) for axis in axes):
+        return _fail(op, f"'tile.broadcast' axes {axes} do not place shape {source} in shape {shape}")
+    if any(size not in (1, shape[axis]) for axis, size in zip(axes, source, strict=True)):
+        return _fail(op, f"'tile.broadcast' of shape {source} along {axes} does not fit shape {shape}")
+    return True
+
+
+def _verify_iota(op: Any) -> bool:
+    rank = len(shape_of(op.operation.results[0]))
+    if not 0 <= iota_axis(op) < rank:
+        return _fail(op, f"'tile.iota' axis {iota_axis(op)} of a tile of rank {rank}")
+    return True
+
+
+def _verify_splat(op: Any) -> bool:
+    element = ir.RankedTensorType(op.operation.results[0].type).element_type
+    if element != op.operation.operands[0].type:
+        return _fail(op, f"'tile.splat' of {op.operation.operands[0].type} gives a tile of {element}")
     return True

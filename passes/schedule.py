@@ -131,10 +131,10 @@ def _parse_line(schedule: Schedule, line: str) -> Schedule:
 
 
 def _parse_nest(line: str) -> Nest:
-    name, _, rest = line.partition(": ")
+    name, _, rest = line.partition(":")
     blocks: list[Block] = []
     stages: list[Stage] = []
-    for part in filter(None, rest.split("; ")):
+    for part in filter(None, rest.strip().split("; ")):
         if match := _BLOCK.match(part):
             blocks.append(Block(match[2], int(match[3]), Where(match[1])))
         elif match := _STAGE.match(part):

@@ -27,7 +27,7 @@ class TilewrightError(Exception):
         return "\n".join(parts + [f"  {name}: {text}" for name, text in named if text])
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.code, self.message, self.__dict__)
+        return rebuild, (type(self), self.code, self.message, self.__dict__)
 
 
 class CallError(TilewrightError, ValueError):
@@ -64,7 +64,8 @@ class RuntimeFault(RuntimeError):
     """A broken promise inside the run-time part: never the caller's fault, always worth a report."""
 
 
-def _rebuild(kind: type[TilewrightError], code: str, message: str, state: dict[str, object]) -> TilewrightError:
+def rebuild(kind: type[TilewrightError], code: str, message: str, state: dict[str, object]) -> TilewrightError:
+    """An error as it was before it was pickled."""
     error = kind(code, message)
     error.__dict__.update(state)
     return error

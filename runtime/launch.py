@@ -93,6 +93,14 @@ class Engine(Protocol):
         """The call is over (on its stream, where the device has streams)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """The marks and the addresses of a call's tensors, in declared order (see ``fingerprint``)."""
+
+    marks: tuple[Any, ...]
+    pointers: list[int]
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What all calls of one kind share; ``reach`` and ``written`` are per tensor argument (reach in bytes)."""
@@ -134,10 +142,10 @@ class Program:
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         return self.run(collect(self.plan.kernel, self._names, args, kwargs), out)
 
-    def run(self, values: Mapping[str, Any], out: Any = None) -> Any:
-        """The call with its inputs by name."""
+    def run(self, values: Mapping[str, Any], out: Any = None, seen: Fingerprints | None = None) -> Any:
+        """The call with its inputs by name; ``seen`` are the inputs' fingerprints where the caller took them."""
         given = split_outputs(self.plan, out) if out is not None else {}
-        marks, pointers = self._fingerprints(values, given)
+        marks, pointers = self._with_outputs(seen or self._fingerprints(values), given)
         prepared = self._prepared.get(marks)
         if prepared is None or len(values) != len(self._names):
             prepared = self._prepare(marks, values, given)
@@ -145,8 +153,7 @@ class Program:
             self._check_overlap(values, given)
         return self._launch(prepared, values, given, pointers)
 
-    def _fingerprints(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[tuple[Any, ...], list[int]]:
-        """What distinguishes kinds of calls, and the addresses; an output to be allocated is None and 0."""
+    def _fingerprints(self, values: Mapping[str, Any]) -> Fingerprints:
         marks: list[Any] = []
         pointers: list[int] = []
         for name in self._inputs:
@@ -155,6 +162,14 @@ class Program:
             mark, pointer = fingerprint(values[name], name)
             marks.append(mark)
             pointers.append(pointer)
+        return Fingerprints(tuple(marks), pointers)
+
+    def _with_outputs(self, seen: Fingerprints, given: Mapping[str, Any]) -> tuple[tuple[Any, ...], list[int]]:
+        """Marks and addresses of all tensors; an output to be allocated is None and 0."""
+        if not given:
+            missing = len(self.plan.outputs)
+            return seen.marks, [*seen.pointers, *[0] * missing]
+        marks, pointers = list(seen.marks), list(seen.pointers)
         for argument in self.plan.outputs:
             value = given.get(argument.name)
             mark, pointer = (None, 0) if value is None else fingerprint(value, argument.name)

@@ -152,12 +152,10 @@ class Expander:
         self, macro: tree.Macro, site: tree.Call | tree.Reduce, binders: tuple[tree.Binder, ...]
     ) -> None:
         name = macro.name.id
-        expected = f"{name}{_indices(macro)}(…)"
+        expected, found = f"{name}{_indices(macro)}(…)", _many(len(binders), "index", "indices")
         message = f"`{name}` takes {_many(len(macro.indices), 'index', 'indices')} in brackets"
         here = note(macro.span, f"`{name}` is defined here")
-        self.problems.add(
-            "TW0702", site.name.span, message, expected=expected, found=_many(len(binders), "index", "indices"), notes=here
-        )
+        self.problems.add("TW0702", site.name.span, message, expected=expected, found=found, notes=here)
 
     # ------------------------------------------------------------ a body
 

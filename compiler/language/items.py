@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tilewright.compiler.language import limits
 from tilewright.compiler.language.errors import Diagnostic, Note
 from tilewright.compiler.language.span import Source, Span
 from tilewright.compiler.language.tokens import Comment, Item, Line
@@ -25,11 +26,13 @@ def cut_items(source: Source, lines: list[Line], comments: list[Comment], errors
 
 
 def _check_indentation(source: Source, item: Item, errors: list[Diagnostic]) -> None:
-    """All lines of a body are indented by the same characters."""
-    body = item.lines[1:]
+    """All lines of a body are indented by the same characters (unless a bracket error has cut its lines apart)."""
+    body = [] if item.broken else item.lines[1:]
     for line in body:
         if line.indent == body[0].indent:
             continue
+        if len(errors) > limits.DIAGNOSTICS:
+            return
         item.misindented = True
         errors.append(_indentation(source, body[0], line))
 

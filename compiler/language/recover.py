@@ -11,7 +11,7 @@ from tilewright.compiler.language.errors import Diagnostic, Note
 from tilewright.compiler.language.grammar import parse_text
 from tilewright.compiler.language.mistakes.explain import explain
 from tilewright.compiler.language.span import Source
-from tilewright.compiler.language.tokens import Item, Line
+from tilewright.compiler.language.tokens import WORDS, Item, Line
 
 BODY_RULES = {"kernel": "body_line", "schedule": "setting"}
 """The items that have a body, and how a line of it is read."""
@@ -52,14 +52,37 @@ def _attempt(source: Source, start: int, end: int, rule: str, doc: str, errors: 
 def _read_lines(source: Source, item: Item, errors: list[Diagnostic]) -> None:
     """Read every line of ``item`` by itself, except those with an error that is reported already."""
     word = _text(source, item.lines[0], 0)
-    for line in item.lines:
-        if line.broken:
-            continue
-        first = "header" if word in BODY_RULES else "item"
-        rule = first if line is item.lines[0] else BODY_RULES.get(word, "body_line")
-        result = _attempt(source, line.start, line.end, rule, "", errors)
-        if isinstance(result, Stopped):
-            errors.append(explain(source, line.tokens, result.offset, rule, result.accepts))
+    header = item.lines[0]
+    _read(source, header, "header" if word in BODY_RULES else "item", errors)
+    for line in item.lines[1:]:
+        if not header.broken or _defines(source, line):  # else it may be the rest of a first line that was cut apart
+            _read(source, line, BODY_RULES.get(word, "body_line"), errors)
+
+
+def _defines(source: Source, line: Line) -> bool:
+    texts = [source.text[token.start : token.end] for token in line.tokens]
+    return texts[0] not in WORDS and ("=" in texts or "+=" in texts)
+
+
+def _read(source: Source, line: Line, rule: str, errors: list[Diagnostic]) -> None:
+    if line.stray is not None:
+        _look_before(source, line, rule, line.stray, errors)
+    elif not line.broken:
+        _read_line(source, line, rule, errors)
+
+
+def _read_line(source: Source, line: Line, rule: str, errors: list[Diagnostic]) -> None:
+    result = _attempt(source, line.start, line.end, rule, "", errors)
+    if isinstance(result, Stopped):
+        errors.append(explain(source, line.tokens, result.offset, rule, result.accepts))
+
+
+def _look_before(source: Source, line: Line, rule: str, stray: Diagnostic, errors: list[Diagnostic]) -> None:
+    """A mistake in front of a stray bracket is the better explanation (``f x)`` lacks a ``(``)."""
+    result = _attempt(source, line.start, line.end, rule, "", [])
+    if isinstance(result, Stopped) and result.offset < stray.span.start:
+        errors.remove(stray)
+        errors.append(explain(source, line.tokens, result.offset, rule, result.accepts))
 
 
 def _structure(source: Source, item: Item) -> list[Diagnostic]:

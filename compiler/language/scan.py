@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from tilewright.compiler.language import characters, limits
 from tilewright.compiler.language.errors import Diagnostic, Fix, Note
@@ -102,13 +101,9 @@ class _Scanner:
         stop = self.trimmed(opener.start, min(_line_end(self.text, opener.start), end))
         bracket = self.text[opener.start]
         span = self.source.span(opener.start, stop)
-        self.bracket_error("TW0104", span, f"this `{bracket}` is never closed", f"`{CLOSER[bracket]}`")
+        if self.line is None or not self.line.broken:  # one error about brackets is enough for a line
+            self.error("TW0104", span, f"this `{bracket}` is never closed", f"`{CLOSER[bracket]}`")
         self.line = None
-
-    def bracket_error(self, code: str, span: Span, message: str, *words: Any, **more: Any) -> None:
-        """One error about brackets is enough for a line: the others follow from it."""
-        if self.line is None or not self.line.broken:
-            self.error(code, span, message, *words, **more)
 
     def trimmed(self, start: int, stop: int) -> int:
         return start + len(self.text[start:stop].rstrip())
@@ -155,15 +150,21 @@ class _Scanner:
         span = self.source.span(token.start, token.end)
         if not self.open:
             fix = Fix(span, "", f"remove the `{closer}`")
-            self.bracket_error("TW0105", span, f"this `{closer}` closes nothing", fixes=(fix,))
+            self.stray(Diagnostic("TW0105", span, f"this `{closer}` closes nothing", fixes=(fix,)))
             return
         opener = self.open.pop()
         bracket = self.text[opener.start]
-        note = Note(self.source.span(opener.start, opener.end), f"the `{bracket}` that is open here")
+        whole = self.source.span(opener.start, token.end)
         message = f"`{closer}` cannot close a `{bracket}`"
-        self.bracket_error("TW0105", span, message, f"`{CLOSER[bracket]}`", f"`{closer}`", (note,))
+        self.stray(Diagnostic("TW0105", whole, message, f"`{CLOSER[bracket]}`", f"`{closer}`", (Note(span, "it stands here"),)))
         if self.open and CLOSER[self.text[self.open[-1].start]] == closer:
             self.open.pop()  # the closer of the inner bracket was forgotten
+
+    def stray(self, diagnostic: Diagnostic) -> None:
+        if self.line is None or self.line.broken:
+            return
+        self.line.stray = diagnostic
+        self.report(diagnostic)
 
     def see_number(self, token: Token) -> None:
         length = token.end - token.start
@@ -192,17 +193,8 @@ class _Scanner:
         span = self.source.span(token.start, token.end)
         self.report(characters.junk(span, self.text[token.start : token.end]))
 
-    def error(
-        self,
-        code: str,
-        span: Span,
-        message: str,
-        expected: str = "",
-        found: str = "",
-        notes: tuple[Note, ...] = (),
-        fixes: tuple[Fix, ...] = (),
-    ) -> None:
-        self.report(Diagnostic(code, span, message, expected, found, notes, fixes))
+    def error(self, code: str, span: Span, message: str, expected: str = "", found: str = "") -> None:
+        self.report(Diagnostic(code, span, message, expected, found))
 
     def report(self, diagnostic: Diagnostic) -> None:
         self.errors.append(diagnostic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ LOOSENESS = {
     **dict.fromkeys(("*", "/", "//", "%"), 8),
 }
 """Where a long line is broken first: behind a comma, before the loosest operator, at last behind an opening bracket."""
+VALUE = re.compile(r"[A-Za-z_0-9]|\.[0-9]")
 AFTER_OPENER = 9
 NEVER = 99
 
@@ -29,14 +31,15 @@ NEVER = 99
 class Piece:
     """A token with how it joins what precedes it.
 
-    ``group`` is the number of the innermost bracket around it (-1 outside all), ``depth`` how many are open,
-    ``looseness`` how gladly a line breaks before it. ``comments`` stand on lines of their own before it, ``remark``
+    ``group`` is the number of the innermost bracket around it (-1 outside all), ``bracket`` its sign, ``depth`` how many
+    are open, ``looseness`` how gladly a line breaks before it. ``comments`` stand on lines of their own before it, ``remark``
     behind it on its line; both force a break.
     """
 
     text: str
     spaced: bool
     group: int
+    bracket: str
     depth: int
     looseness: int
     comments: list[str] = field(default_factory=list)
@@ -44,12 +47,12 @@ class Piece:
 
 
 class Spacer:
-    """Turns the tokens of one logical line into pieces."""
+    """Turns the texts of one logical line into pieces; ``kind`` is ``header``, ``setting`` or empty."""
 
-    def __init__(self, text: str, tokens: Sequence[Token]) -> None:
-        self.texts = _joined([text[token.start : token.end] for token in tokens], tokens)
-        self.first = self.texts[0]
-        self.groups: list[int] = []
+    def __init__(self, texts: Sequence[str], kind: str = "") -> None:
+        self.texts = texts
+        self.kind = kind
+        self.groups: list[tuple[int, str]] = []
         self.opened = 0
 
     def pieces(self) -> list[Piece]:
@@ -59,10 +62,10 @@ class Spacer:
         text = self.texts[index]
         if text in (")", "]"):
             self.groups.pop()
-        group = self.groups[-1] if self.groups else -1
-        made = Piece(text, self.spaced(index), group, len(self.groups), self.looseness(index))
+        group, bracket = self.groups[-1] if self.groups else (-1, "")
+        made = Piece(text, self.spaced(index), group, bracket, len(self.groups), self.looseness(index))
         if text in ("(", "["):
-            self.groups.append(self.opened)
+            self.groups.append((self.opened, text))
             self.opened += 1
         return made
 
@@ -72,29 +75,23 @@ class Spacer:
         before, text = self.texts[index - 1], self.texts[index]
         if text in UNSPACED_BEFORE or before in UNSPACED_AFTER:
             return False
-        if text in ("(", "["):
-            return before in WORDS or not self.is_value(index - 1)
-        if self.is_unary(index - 1):
+        if self.is_unary(index - 1) or self.is_tight(index):
             return False
-        return not self.is_tight(index)
+        return text not in ("(", "[") or not self.is_value(index - 1)
 
     def is_tight(self, index: int) -> bool:
         """``<T: float>`` of a first line, ``i=128`` of a schedule."""
         before, text = self.texts[index - 1], self.texts[index]
-        if self.first == "kernel" and not self.groups:
+        if self.kind == "header" and not self.groups:
             return text in ("<", ">") or before == "<"
-        return "=" in (before, text) and self.is_setting()
-
-    def is_setting(self) -> bool:
-        """The line has several words before its first sign, or a comma outside brackets: a setting of a schedule."""
-        return self.first not in ("def", "kernel") and _is_word(self.texts[1] if len(self.texts) > 1 else "")
+        return self.kind == "setting" and "=" in (before, text) and not self.groups
 
     def is_value(self, index: int) -> bool:
         """The token ends a value: a name, a number, a closing bracket (or ``>`` of type parameters)."""
         text = self.texts[index]
-        if text == ">" and self.first == "kernel" and not self.groups:
+        if text == ">" and self.kind == "header" and not self.groups:
             return True
-        return text in (")", "]") or text not in WORDS and (_is_word(text) or text[0].isdigit() or text[0] == "." != text)
+        return text in (")", "]") or VALUE.match(text) is not None and text not in WORDS and text[-1] != "="
 
     def is_unary(self, index: int) -> bool:
         if self.texts[index] == "~":
@@ -109,23 +106,21 @@ class Spacer:
             return LOOSENESS[before]
         if before in ("(", "["):
             return AFTER_OPENER
-        if self.first == "kernel" or text in (",", ";") or not self.is_value(index - 1):
+        if self.kind == "header" or text in (",", ";") or not self.is_value(index - 1):
             return NEVER
         return LOOSENESS.get(text, NEVER)
 
 
-def _is_word(text: str) -> bool:
-    return text[:1].isalpha() or text[:1] == "_"
-
-
-def _joined(texts: list[str], tokens: Sequence[Token]) -> list[str]:
-    """``max=`` and ``min=`` are one sign; the ``=`` becomes empty there."""
+def joined(text: str, tokens: Sequence[Token]) -> list[Token]:
+    """The tokens of a line with ``max=`` and ``min=`` as one."""
     depth = 0
-    for index, text in enumerate(texts):
-        depth += (text in ("(", "[")) - (text in (")", "]"))
-        if text != "=" or depth:
+    for index, token in enumerate(tokens):
+        sign = text[token.start : token.end]
+        depth += (sign in ("(", "[")) - (sign in (")", "]"))
+        if sign != "=" or depth:
             continue
-        if index > 1 and texts[index - 1] in ("max", "min") and tokens[index - 1].end == tokens[index].start:
-            texts[index - 1 : index + 1] = [texts[index - 1] + "=", ""]
+        before = tokens[index - 1]
+        if index > 1 and before.end == token.start and text[before.start : before.end] in ("max", "min"):
+            return [*tokens[: index - 1], Token("operator", before.start, token.end), *tokens[index + 1 :]]
         break
-    return texts
+    return list(tokens)

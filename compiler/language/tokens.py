@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tilewright.compiler.language.errors import Diagnostic
+
 TOKEN = re.compile(
     r"""(?P<space>[ \t]+)
       | (?P<newline>\r?\n(?:[ \t]*\r?\n)*)
@@ -46,11 +48,16 @@ class Comment(NamedTuple):
 
 @dataclass
 class Line:
-    """A logical line: tokens up to a line end outside brackets. ``broken`` when an error in it was reported already."""
+    """A logical line: tokens up to a line end outside brackets.
+
+    ``broken`` when an error in it was reported already; ``stray`` is the error of a closing bracket, which an earlier
+    error may explain.
+    """
 
     indent: str
     tokens: list[Token] = field(default_factory=list)
     broken: bool = False
+    stray: Diagnostic | None = None
 
     @property
     def start(self) -> int:

@@ -67,6 +67,8 @@ def call(rules: Rules, function: str, operands: tuple[Value, ...], approximate: 
         return _absolute(first)
     if function == "rand":
         return _rand(*operands)
+    if function == "pow" and not is_float(first.dtype):
+        return binary(rules, "**", first, operands[1])
     if function == "pow":
         return power(rules, operands[0], operands[1], approximate)
     if function == "fma":

@@ -188,7 +188,7 @@ def _extended(read: Callable[[Array], Array]) -> Meaning:
         product = np.asarray(read(values[0]).astype(object) * read(values[1]).astype(object), dtype=object)
         mask = (1 << bits) - 1
         halves = [product & mask, (product >> bits) & mask]
-        return [half.astype(f"u{dtype.itemsize}").view(dtype) for half in halves]
+        return [np.asarray(half, object).astype(f"u{dtype.itemsize}").view(dtype) for half in halves]
 
     return meaning
 

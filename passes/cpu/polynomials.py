@@ -15,6 +15,7 @@ from tilewright.passes.cpu.emit import Emitter
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440054690583e-4  # LN2_HIGH has 9 bits: products with an exponent are exact
 LOG2_E = 1.4426950408889634
 ROUND_F32 = 12582912.0  # 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
+BIAS = 254  # twice the exponent bias, so that each half of n + BIAS is an exponent field
 ONE_BITS = 0x3F800000
 SQRT_HALF_BITS = 0x3F3504F3
 MIN_NORMAL = 2.0**-126
@@ -70,32 +71,30 @@ def keep_zero(e: Emitter, x: Any, result: Any) -> Any:
 
 
 def _split_by_ln2(e: Emitter, x: Any) -> tuple[Any, Any]:
-    """``x = n ln2 + r`` with ``|r| <= ln2 / 2``: r, and n in the exponent field (n << 23)."""
-    magic = e.constant(x.type, ROUND_F32)
+    """``x = n ln2 + r`` with ``|r| <= ln2 / 2``: r, and the integer n + BIAS in the low bits."""
+    magic = e.constant(x.type, ROUND_F32 + BIAS)
     shifted = e.fma(x, e.constant(x.type, LOG2_E), magic)
     n = e.same("arith.subf", shifted, magic)
     r = e.fma(n, e.constant(x.type, -LN2_HIGH), x)
     r = e.fma(n, e.constant(x.type, -LN2_LOW), r)
-    return r, _exponent_field(e, shifted)
+    return r, e.bitcast(shifted, e.i32)
 
 
-def _exponent_field(e: Emitter, shifted: Any) -> Any:
-    bits = e.bitcast(shifted, e.i32)
-    return e.same("arith.shli", bits, e.constant(bits.type, 23))
+def _to_exponent(e: Emitter, biased: Any) -> Any:
+    """2^(k - 127) for an integer k in the low bits (what stands above is shifted out)."""
+    return e.bitcast(e.same("arith.shli", biased, e.constant(biased.type, 23)), e.f32)
 
 
-def _power_of_two(e: Emitter, field: Any, one: int = ONE_BITS) -> Any:
-    """2^n for n in the exponent field; ``one`` shifts the bias."""
-    return e.bitcast(e.same("arith.addi", field, e.constant(field.type, one)), e.f32)
+def _power_of_two(e: Emitter, number: Any, shift: int = 0) -> Any:
+    """2^(n + shift) for ``number`` = n + BIAS in the low bits; the result is normal."""
+    return _to_exponent(e, e.same("arith.addi", number, e.constant(number.type, 127 - BIAS + shift)))
 
 
-def _scale(e: Emitter, value: Any, field: Any) -> Any:
+def _scale(e: Emitter, value: Any, number: Any) -> Any:
     """``value * 2^n`` in two steps, so that results may be subnormal or overflow."""
-    half = e.same("arith.shrsi", field, e.constant(field.type, 1))
-    half = e.same("arith.andi", half, e.constant(field.type, -0x800000))
-    rest = e.same("arith.subi", field, half)
-    first = e.same("arith.mulf", value, _power_of_two(e, half))
-    return e.same("arith.mulf", first, _power_of_two(e, rest))
+    half = e.same("arith.shrui", number, e.constant(number.type, 1))
+    rest = e.same("arith.subi", number, half)
+    return e.same("arith.mulf", e.same("arith.mulf", value, _to_exponent(e, half)), _to_exponent(e, rest))
 
 
 def _exp_reduced(e: Emitter, r: Any) -> Any:
@@ -105,24 +104,24 @@ def _exp_reduced(e: Emitter, r: Any) -> Any:
 
 
 def exp(e: Emitter, x: Any) -> Any:
-    r, field = _split_by_ln2(e, below(e, above(e, x, -104.0), 89.0))
-    return _scale(e, _exp_reduced(e, r), field)
+    r, number = _split_by_ln2(e, below(e, above(e, x, -104.0), 89.0))
+    return _scale(e, _exp_reduced(e, r), number)
 
 
 def exp2(e: Emitter, x: Any) -> Any:
     x = below(e, above(e, x, -151.0), 129.0)
-    magic = e.constant(x.type, ROUND_F32)
+    magic = e.constant(x.type, ROUND_F32 + BIAS)
     shifted = e.same("arith.addf", x, magic)
     r = e.same("arith.subf", x, e.same("arith.subf", shifted, magic))
     value = e.fma(horner(e, r, EXP2), r, e.constant(x.type, 1.0))
-    return _scale(e, value, _exponent_field(e, shifted))
+    return _scale(e, value, e.bitcast(shifted, e.i32))
 
 
 def _expm1_clamped(e: Emitter, x: Any) -> Any:
     """e^x - 1 for -18 <= x <= 89: ``2 (s p + (s - 1/2))`` with s = 2^(n-1) and p = e^r - 1."""
-    r, field = _split_by_ln2(e, x)
+    r, number = _split_by_ln2(e, x)
     p = e.fma(horner(e, r, EXPM1), e.same("arith.mulf", r, r), r)
-    s = _power_of_two(e, field, ONE_BITS - 0x800000)
+    s = _power_of_two(e, number, -1)
     half = e.fma(s, p, e.same("arith.subf", s, e.constant(x.type, 0.5)))
     return e.same("arith.addf", half, half)
 
@@ -144,9 +143,9 @@ def erf(e: Emitter, x: Any) -> Any:
     magnitude = e.same("math.absf", x)
     small = e.fma(horner(e, e.same("arith.mulf", x, x), ERF_SMALL), x, x)
     exponent = e.same("arith.negf", horner(e, below(e, magnitude, 4.0), ERFC_LOG))
-    r, field = _split_by_ln2(e, exponent)
+    r, number = _split_by_ln2(e, exponent)
     one = e.constant(x.type, 1.0)
-    complement = e.same("arith.mulf", _exp_reduced(e, r), _power_of_two(e, field))
+    complement = e.same("arith.mulf", _exp_reduced(e, r), _power_of_two(e, number))
     large = e.same("math.copysign", e.same("arith.subf", one, complement), x)
     return e.select(e.compare_float("olt", magnitude, one), small, large)
 
@@ -222,7 +221,8 @@ def log1p(e: Emitter, x: Any) -> Any:
     lost_large = e.same("arith.subf", one, e.same("arith.subf", u, x))
     lost = e.select(e.compare_float("olt", x, one), lost_small, lost_large)
     field, m = _exponent_and_mantissa(e, u)
-    scale = e.bitcast(e.same("arith.subi", e.constant(field.type, ONE_BITS), field), e.f32)
+    scale_bits = e.same("arith.subi", e.constant(field.type, ONE_BITS), field)
+    scale = e.bitcast(e.same("arith.maxsi", scale_bits, e.constant(field.type, 0)), e.f32)
     f = e.fma(lost, scale, e.same("arith.subf", m, one))
     result = _log_specials(e, u, _log_sum(e, _as_number(e, field), f))
     return keep_zero(e, x, result)

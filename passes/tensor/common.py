@@ -10,8 +10,9 @@ Does not handle: comprehensions that differ in the order of their axes or in the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
+from tilewright.passes.base import Pass
 from tilewright.passes.tensor.moves import Moved, rewrite, stay
 from tilewright.passes.tensor.program import Apply, Comprehension, Node, Program, Source, rebuild
 from tilewright.passes.tensor.structure import Digest, Structure, is_commutative
@@ -19,10 +20,11 @@ from tilewright.passes.tensor.transform import transform
 
 
 @dataclass(frozen=True)
-class Common:
+class Common(Pass):
     """See the module."""
 
-    name: str = "common"
+    name: ClassVar[str] = "common"
+    result_level: ClassVar[str | None] = "tensor"
 
     def run(self, module: Any) -> Any:
         return transform(module, share)

@@ -27,6 +27,34 @@ class Moved:
     axes: tuple[int, ...]
 
 
+class Moves:
+    """Where results have gone so far; reads follow."""
+
+    def __init__(self) -> None:
+        self._moved: dict[Value, Moved] = {}
+
+    def move(self, source: Source, targets: Sequence[Moved]) -> None:
+        """Result ``k`` of ``source`` is now ``targets[k]``."""
+        self._moved |= {(source, k): target for k, target in enumerate(targets)}
+
+    def follow(self, source: Comprehension) -> Comprehension:
+        """The comprehension reading everything where it is now."""
+        return source.with_roots(rebuild(source.roots, self._followed))
+
+    def _followed(self, node: Node) -> Node:
+        if not isinstance(node, Read) or (node.source, node.result) not in self._moved:
+            return node
+        return at(node, self._moved[node.source, node.result])
+
+    def outputs(self, program: Program) -> Program:
+        """The program with its outputs where they are now; they must keep their axes."""
+        outputs = []
+        for value in program.outputs:
+            target = self._moved.get(value)
+            outputs.append(value if target is None else (target.source, target.result))
+        return replace(program, outputs=tuple(outputs))
+
+
 Change = Callable[[Comprehension], list[Moved]]
 
 
@@ -38,20 +66,11 @@ def stay(source: Comprehension) -> list[Moved]:
 
 def rewrite(program: Program, change: Change) -> Program:
     """Rewrite producers first; ``change`` sees a comprehension whose reads are of rewritten sources already, and says
-    where each of its results is now. Outputs must keep their axes."""
-    moved: dict[Value, Moved] = {}
-
-    def follow(node: Node) -> Node:
-        if not isinstance(node, Read) or (node.source, node.result) not in moved:
-            return node
-        return at(node, moved[node.source, node.result])
-
+    where each of its results is now."""
+    moves = Moves()
     for old in program.comprehensions:
-        current = old.with_roots(rebuild(old.roots, follow))
-        for result, target in enumerate(change(current)):
-            moved[old, result] = target
-    outputs = tuple((m.source, m.result) if (m := moved.get(v)) is not None else v for v in program.outputs)
-    return replace(program, outputs=outputs)
+        moves.move(old, change(moves.follow(old)))
+    return moves.outputs(program)
 
 
 def at(read: Read, target: Moved) -> Read:

@@ -64,6 +64,7 @@ class BarrierState:
     """One barrier of one CTA that is in use."""
 
     arrived: Array
+    lines: Array
     expected: int | None = None
     waiting: list[tuple[Block, Array]] = field(default_factory=list)
     predicate: Array | None = None
@@ -108,13 +109,14 @@ class CtaBarriers:
             machine.report("barrier", f"barrier {identity} does not exist (0 to 15)", instruction, np.flatnonzero(lanes))
         state = self.waiting.get((slot, identity))
         if state is None:
-            state = self.waiting[slot, identity] = BarrierState(np.zeros(machine.lanes, bool))
+            state = self.waiting[slot, identity] = BarrierState(np.zeros(machine.lanes, bool), np.zeros(machine.lanes, np.int32))
         if (state.arrived & lanes).any():
             machine.report("barrier", f"a thread arrives twice at barrier {identity} before it completes", instruction,
                            np.flatnonzero(state.arrived & lanes))
         if block.barrier.aligned:
             self._check_aligned(state, lanes, instruction)
         state.arrived = state.arrived | lanes
+        state.lines[lanes] = instruction.line
         machine.counters.barrier_waits += int(np.count_nonzero(lanes))
         if block.barrier.action != "arrive":
             state.waiting.append((block, lanes))
@@ -128,10 +130,11 @@ class CtaBarriers:
     def _check_aligned(self, state: BarrierState, lanes: Array, instruction: Instruction) -> None:
         machine = self.machine
         warps = np.repeat(lanes.reshape(-1, WARP).any(1), WARP)
-        apart = warps & state.arrived & machine.alive
+        apart = warps & state.arrived & (state.lines != instruction.line)
         if apart.any() and machine.options.checks("barriers"):
-            machine.report("divergent-barrier", "the threads of a warp reach an .aligned barrier at different times",
-                           instruction, np.flatnonzero(lanes))
+            machine.report("divergent-barrier", "the threads of a warp arrive through different .aligned barriers",
+                           instruction, np.flatnonzero(lanes),
+                           other=f"threads of the warp at PTX line {int(state.lines[apart][0])}")
 
     def _set_count(self, state: BarrierState, slot: int, identity: int, count: int, instruction: Instruction,
                    lanes: Array) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from tilewright.runtime.emulator.action import Mask, Site
 from tilewright.runtime.emulator.engines import Engines
 from tilewright.runtime.emulator.memory import INITIALISED, VALID, WRITABLE, Arena, MemorySystem
+from tilewright.runtime.emulator.races import RaceDetector, detector_options
 from tilewright.runtime.emulator.registers import RegisterFile
 from tilewright.runtime.emulator.report import Finding
 from tilewright.runtime.emulator.scalar_types import Array
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from tilewright.runtime.emulator.counters import Counters
     from tilewright.runtime.emulator.program import Program
+    from tilewright.runtime.emulator.races_global import GlobalRaces
     from tilewright.runtime.emulator.report import FindingLog
     from tilewright.runtime.emulator.syntax import Instruction
 
@@ -41,7 +43,8 @@ class Machine:
     """
 
     def __init__(self, program: Program, geometry: Geometry, options: Options, ctas: list[int],
-                 global_memory: Arena, parameters: Arena, log: FindingLog, counters: Counters) -> None:
+                 global_memory: Arena, parameters: Arena, log: FindingLog, counters: Counters,
+                 global_races: GlobalRaces | None = None) -> None:
         self.program, self.geometry, self.options = program, geometry, options
         self.ctas = ctas
         self.threads = geometry.threads
@@ -60,7 +63,10 @@ class Machine:
         self._allocate()
         self.registers = RegisterFile(program.rows.counts, self.lanes)
         self.memory = MemorySystem(self)
-        self.races: Any = None
+        self.races: RaceDetector | None = None
+        if options.checks("races"):
+            cell, proxies = detector_options(program)
+            self.races = RaceDetector(self, cell, proxies, global_races)
         self.engines = Engines(self)
         self.progress = 0
         self.steps = 0
@@ -185,7 +191,7 @@ class Machine:
         """Ordering of a strong (relaxed, acquire, release, volatile) access for the race detector."""
         if self.races is None:
             return nullcontext()
-        return self.races.strong(site, mask, base, offset, space, size, semantics, scope)  # type: ignore[no-any-return]
+        return self.races.strong(site, mask, base, offset, space, size, semantics, scope)
 
     def global_origin(self) -> int:
         return GLOBAL_BASE

@@ -246,15 +246,15 @@ class MemorySystem:
             access = self.checked(site, raw, VALID | WRITABLE, "store")
             if not len(access.offsets):
                 continue
-            self._observe(site, access, True)
             chosen = flat if access.positions is None else [value[access.positions] for value in flat]
-            data = access.arena.view(False, item, count)
-            data[access.offsets // size] = chosen[0][:, None] if count == 1 else np.stack(chosen, axis=1)
+            new = chosen[0][:, None] if count == 1 else np.stack(chosen, axis=1)
+            self._observe(site, access, True, new)
+            access.arena.view(False, item, count)[access.offsets // size] = new
             access.arena.mark(access.offsets, size)
         self.machine.progress += 1
 
-    def _observe(self, site: Site, access: Access, write: bool) -> None:
+    def _observe(self, site: Site, access: Access, write: bool, new: Array | None = None) -> None:
         machine = self.machine
         if machine.races is not None:
-            machine.races.access(site, access, write)
+            machine.races.access(site, access, write, new=new)
         machine.counters.memory(site, access, write)

@@ -107,7 +107,9 @@ def _form(m: Modifiers) -> MmaForm:
 def _fragments(registers: tuple[Array, ...], site: Site, lanes: int, bits: int) -> Array:
     """Registers as (register, instruction, warp, g, c, element) of ``bits``-wide elements."""
     shape = (site.count, lanes)
-    stacked = np.stack([np.broadcast_to(register, shape) for register in registers])
+    stacked = np.empty((len(registers), *shape), np.uint64 if bits == 64 else np.uint32)
+    for index, register in enumerate(registers):
+        stacked[index] = register
     elements_ = stacked.view(f"u{bits // 8}") if bits < 64 else stacked
     return elements_.reshape(len(registers), site.count, lanes // WARP, 8, 4, -1)
 
@@ -238,8 +240,10 @@ def stmatrix(context: Context, instruction: Instruction) -> Action:
 def _stmatrix(count: int, transposed: bool, space: str, machine: Machine, site: Site, mask: Mask, base: Array,
               offset: Array, *values: Array) -> None:
     shape = (site.count, machine.lanes)
-    words = np.stack([np.broadcast_to(value, shape).reshape(site.count, -1, WARP) for value in values], axis=2)
-    halves = np.ascontiguousarray(words).view(np.uint16).reshape(site.count, -1, count, 8, 8)
+    words = np.empty((site.count, machine.warps, count, WARP), np.uint32)
+    for index, value in enumerate(values):
+        words[:, :, index] = np.broadcast_to(value, shape).reshape(site.count, -1, WARP)
+    halves = words.view(np.uint16).reshape(site.count, -1, count, 8, 8)
     if transposed:
         halves = np.ascontiguousarray(halves.swapaxes(-1, -2))
     rows = halves.view(np.uint64).reshape(site.count, -1, count * 8, 2)

@@ -144,10 +144,16 @@ class Scheduler:
             following = self._leave(block, mask)
             if following is None:
                 return
-            if self.strands or self.policy == "random":
+            if self.policy == "random" or (self.strands and self._yields()):
                 self.add(following, mask)
                 return
             index = following
+
+    def _yields(self) -> bool:
+        """Whether another strand goes first: always in order; in reverse only when one has waited long."""
+        if self.policy != "reverse":
+            return True
+        return self.machine.steps - min(self.age[index] for index in self.strands) > FAIRNESS
 
     def _leave(self, block: Block, mask: Array) -> int | None:
         """Next block when the whole strand goes there, else None after distributing its lanes."""

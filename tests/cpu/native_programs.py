@@ -11,6 +11,7 @@ import numpy as np
 
 from tilewright.dialect import functions, ods, tile
 from tilewright.dialect.functions import Argument
+from tilewright.dialect.interpret.tile import run_tile
 from tilewright.dialect.mlir import arith, ir
 from tilewright.passes.cpu.native import NativeCode, compile_native
 from tilewright.passes.cpu.target import CpuTarget, host
@@ -72,8 +73,10 @@ def program(dims: Sequence[str], arguments: Sequence[tuple[Any, ...]], body: Cal
 class Kernel:
     """A compiled program; call it with arrays in the order of its arguments, scalars, then dims."""
 
-    def __init__(self, code: NativeCode, arguments: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(self, code: NativeCode, module: Any, dims: Sequence[str], arguments: Sequence[tuple[Any, ...]]) -> None:
         self.code = code
+        self.module = module
+        self.dims = dims
         self.arguments = arguments
         self.library = cpu.NativeLibrary(code.object_bytes, code.launches)
         (self.entry,) = self.library.entries.values()
@@ -94,6 +97,14 @@ class Kernel:
     def __call__(self, *values: Any, pool: cpu.ThreadPool | None = None) -> None:
         cpu.launch(self.entry, self.slots(*values), pool)
 
+    def interpret(self, *values: Any) -> dict[str, Any]:
+        """What the program means: its outputs by name, in float64 inside."""
+        names = [a[1] for a in self.arguments]
+        given = {a[1]: v for a, v in zip(self.arguments, values, strict=False) if a[0] == "scalar" or a[4] != "out"}
+        sizes = dict(zip(self.dims, values[len(names) :], strict=True))
+        with ods.session():
+            return run_tile(self.module, [self.entry.name], given, sizes)
+
 
 def build(
     dims: Sequence[str],
@@ -102,7 +113,8 @@ def build(
     target: CpuTarget | None = None,
 ) -> Kernel:
     with ods.session():
-        return Kernel(compile_native(program(dims, arguments, body), target or host()), arguments)
+        module = program(dims, arguments, body)
+        return Kernel(compile_native(module, target or host()), module, dims, arguments)
 
 
 def constant(number: int) -> Any:

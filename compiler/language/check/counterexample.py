@@ -44,9 +44,7 @@ def _literals(expr: typed.Expr) -> set[int]:
     return {n for part in parts(expr) for n in _literals(part)}
 
 
-def _dims(
-    context: Context, chance: random.Random, constants: list[int], attempt: int
-) -> dict[str, int] | None:
+def _dims(context: Context, chance: random.Random, constants: list[int], attempt: int) -> dict[str, int] | None:
     """Values for all dims that pass every launch check, or None."""
     solved = {s.dim for s in context.solutions}
     values: dict[str, int] = {}
@@ -135,4 +133,3 @@ def _all_atoms(context: Context, polynomial: Polynomial) -> set[int]:
         for part in context.atoms[number].parts:
             found |= _all_atoms(context, part)
     return found
-

@@ -6,11 +6,10 @@ from tilewright.compiler.language import tree, typed
 from tilewright.compiler.language.check.context import Context, Scope
 from tilewright.compiler.language.check.dtypes import ERROR
 from tilewright.compiler.language.check.lower import Lowering
-from tilewright.compiler.language.check.polynomial import Atom, Polynomial
 from tilewright.compiler.language.check.printed import printed
 from tilewright.compiler.language.check.problems import note
-from tilewright.compiler.language.check.prove import Fact
-from tilewright.compiler.language.check.walk import reads_values
+from tilewright.compiler.language.check.prove import conditions
+from tilewright.compiler.language.check.walk import parts, reads_values
 from tilewright.compiler.language.span import Span
 
 
@@ -99,26 +98,37 @@ def _consts(context: Context) -> str:
 
 
 def _solves(context: Context, condition: typed.Expr, bound: set[str]) -> bool:
-    """Takes ``X == known`` as the definition of an unbound ``X``."""
+    """Takes ``X == known`` as the definition of an unbound ``X``, and ``c * X + d == known`` likewise, checked."""
     if not isinstance(condition, typed.Compare) or condition.op != "==":
         return False
-    for dim, value in ((condition.left, condition.right), (condition.right, condition.left)):
-        if not isinstance(dim, typed.Dim) or dim.name in bound or not _dims_of(value) <= bound:
+    for side, value in ((condition.left, condition.right), (condition.right, condition.left)):
+        form = _affine(context, side)
+        if form is None or form[0] in bound or not _dims_of(value) <= bound:
             continue
-        bound.add(dim.name)
-        context.solutions.append(typed.DimSolution(dim.name, value))
-        difference = context.atoms.of(dim) - context.atoms.of(value)
-        natural = context.prover.proves(context.atoms.of(value), context.facts)
-        if not natural:
-            _check_natural(context, value, f"dim `{dim.name}` = {printed(value)}", condition.span, proved=False)
-        context.facts.append(Fact(difference, equal=True))
+        dim, scale, offset = form
+        bound.add(dim)
+        solution = _inverted(context, value, scale, offset)
+        context.solutions.append(typed.DimSolution(dim, solution))
+        if not context.prover.proves(context.atoms.of(solution), context.facts):
+            what = f"dim `{dim}` = {printed(solution)}"
+            _check_natural(context, solution, what, condition.span, proved=False)
+        if scale == 1:
+            context.facts += conditions(context.atoms, condition)
+        else:
+            context.check_at_launch(condition, f"require {printed(condition)}", "TW0507", condition.span)
         return True
     return False
 
 
-def _dims_of(expr: typed.Expr) -> set[str]:
-    from tilewright.compiler.language.check.walk import parts
+def _inverted(context: Context, value: typed.Expr, scale: int, offset: int) -> typed.Expr:
+    """``(value - offset) // scale``."""
+    span, arithmetic = value.span, context.arithmetic
+    if offset:
+        value = arithmetic.binary("-", value, typed.Literal(span, typed.INDEX, offset), span)
+    return arithmetic.binary("//", value, typed.Literal(span, typed.INDEX, scale), span) if scale > 1 else value
 
+
+def _dims_of(expr: typed.Expr) -> set[str]:
     if isinstance(expr, typed.Dim):
         return {expr.name}
     return {name for part in parts(expr) for name in _dims_of(part)}
@@ -152,7 +162,3 @@ def _check_natural(context: Context, expr: typed.Expr, what: str, span: Span, pr
         context.problems.add("TW0409", span, f"{what} is negative")
         return
     context.check_at_launch(condition, f"{what} must not be negative", "TW0508", span, certain=proved)
-
-
-def dim_atom(context: Context, name: str) -> Polynomial:
-    return context.atoms.single(Atom("dim", name))

@@ -15,7 +15,10 @@ from tilewright.compiler.language.span import Span
 WEAK = "weak float"
 ERROR = "error"
 
-_WIDENED = {"f8e4m3": "f32", "f8e5m2": "f32", "f16": "f32", "bf16": "f32", "i8": "i32", "i16": "i32", "u8": "i32", "u16": "i32"}
+_WIDENED = {
+    **dict.fromkeys(("f8e4m3", "f8e5m2", "f16", "bf16"), "f32"),
+    **dict.fromkeys(("i8", "i16", "u8", "u16"), "i32"),
+}
 _BITS = {"bool": 8, "f8e4m3": 8, "f8e5m2": 8, "bf16": 16}
 
 

@@ -85,12 +85,22 @@ def _substituted(system: System, variable: Variable, value: Row) -> System:
 
 
 def _cheapest(system: System) -> Variable:
-    """The variable whose elimination makes the fewest new rows."""
+    """The variable to eliminate: first those where that loses no integrality (a coefficient of 1 in every pair),
+    among them the one that makes the fewest new rows."""
     counts: dict[Variable, list[int]] = {}
+    largest: dict[Variable, list[int]] = {}
     for key in system:
         for variable, coefficient in key:
-            counts.setdefault(variable, [0, 0])[coefficient > 0] += 1
-    return min(counts, key=lambda v: counts[v][0] * counts[v][1] - counts[v][0] - counts[v][1])
+            side = coefficient > 0
+            counts.setdefault(variable, [0, 0])[side] += 1
+            sizes = largest.setdefault(variable, [0, 0])
+            sizes[side] = max(sizes[side], abs(coefficient))
+
+    def cost(variable: Variable) -> tuple[bool, int]:
+        below, above = counts[variable]
+        return min(largest[variable]) > 1, below * above - below - above
+
+    return min(counts, key=cost)
 
 
 def _without(system: System, variable: Variable) -> System:

@@ -98,25 +98,26 @@ def elected(context: Context, index: tree.Name, votes: list[Vote], skip: frozens
     return first[1]
 
 
-def _agree(
-    context: Context, index: tree.Name, first: tuple[Vote, typed.Expr], other: tuple[Vote, typed.Expr]
-) -> None:
+def _agree(context: Context, index: tree.Name, first: tuple[Vote, typed.Expr], other: tuple[Vote, typed.Expr]) -> None:
     """Two extents of one index must be equal: by proof, else at launch."""
     left, right = context.atoms.of(first[1]), context.atoms.of(other[1])
     if context.prover.proves_equal(left, right, context.facts):
         return
-    name = index.id.split("@")[0]
-    extents = f"{printed(first[1])} (axis {first[0].axis} of `{first[0].tensor}`) and {printed(other[1])} (axis {other[0].axis} of `{other[0].tensor}`)"
-    difference = (left - right).value()
-    if difference is not None:
+    name, span = index.id.split("@")[0], other[0].span
+    if (left - right).value() is not None:
         context.problems.add(
             "TW0406",
-            other[0].span,
+            span,
             f"index `{name}` runs over two different extents",
             expected=printed(first[1]),
             found=printed(other[1]),
             notes=note(first[0].span, f"`{name}` runs over {printed(first[1])} here"),
         )
         return
-    condition = context.arithmetic.compare("==", first[1], other[1], other[0].span)
-    context.check_at_launch(condition, f"index `{name}` runs over {extents}, which must agree", "TW0506", other[0].span)
+    extents = f"{_described(*first)} and {_described(*other)}"
+    condition = context.arithmetic.compare("==", first[1], other[1], span)
+    context.check_at_launch(condition, f"index `{name}` runs over {extents}, which must agree", "TW0506", span)
+
+
+def _described(vote: Vote, extent: typed.Expr) -> str:
+    return f"{printed(extent)} (axis {vote.axis} of `{vote.tensor}`)"

@@ -319,5 +319,3 @@ def _setting_value(expr: tree.Expr) -> int | str:
     if isinstance(expr, tree.Number) and isinstance(expr.value, int):
         return expr.value
     return expr.id if isinstance(expr, tree.Name) else expr.span.text
-
-

@@ -61,9 +61,7 @@ def _components(needs: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
     """The names of each cycle, by each of its names: those that reach each other."""
     reach = {name: _reachable(name, needs) for name in needs}
     return {
-        name: frozenset(other for other in reach[name] if name in reach[other])
-        for name in needs
-        if name in reach[name]
+        name: frozenset(other for other in reach[name] if name in reach[other]) for name in needs if name in reach[name]
     }
 
 

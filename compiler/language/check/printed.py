@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tilewright.compiler.language import typed
 
-_LEVELS = {"or": 1, "and": 2, "|": 5, "^": 6, "&": 7, "<<": 8, ">>": 8, "+": 9, "-": 9, "*": 10, "/": 10, "//": 10, "%": 10}
+_LEVELS = {
+    "or": 1, "and": 2, "|": 5, "^": 6, "&": 7, "<<": 8, ">>": 8, "+": 9, "-": 9, "*": 10, "/": 10, "//": 10, "%": 10,
+}  # fmt: skip
+"""Precedence of the operators; unary ones and powers bind closer."""
 
 
 def printed(expr: typed.Expr, level: int = 0) -> str:

@@ -7,7 +7,7 @@ division, minimum, a conditional) is added, products of facts give the nonlinear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
 
@@ -204,10 +204,9 @@ def _substituted(facts: Sequence[Fact]) -> list[Polynomial]:
             result += [equality, equality.scaled(-1)]
             continue
         number, value = solved
-        replace: Callable[[Polynomial], Polynomial] = lambda p, n=number, v=value: p.replaced(n, v)  # type: ignore[misc]
-        equalities = [replace(p) for p in equalities]
-        others = list(dict.fromkeys(map(replace, others)))
-        result = list(map(replace, result))
+        equalities = [p.replaced(number, value) for p in equalities]
+        others = list(dict.fromkeys(p.replaced(number, value) for p in others))
+        result = [p.replaced(number, value) for p in result]
     return [*result, *others]
 
 
@@ -245,9 +244,7 @@ def _with_products(facts: list[Polynomial]) -> list[Polynomial]:
 def _natural_products(facts: list[Polynomial], wanted: set[Monomial]) -> list[Polynomial]:
     """Parts of wanted monomials of degree 3 and more whose atoms are at least 0, so that they are too."""
     natural = {p.terms[0][0][0] for p in facts if len(p.terms) == 1 and len(p.terms[0][0]) == 1 and p.terms[0][1] > 0}
-    parts = {
-        part for m in wanted if len(m) > 2 for size in range(2, len(m)) for part in combinations(m, size)
-    }
+    parts = {part for m in wanted if len(m) > 2 for size in range(2, len(m)) for part in combinations(m, size)}
     return [Polynomial(((part, 1),)) for part in sorted(parts) if natural.issuperset(part)]
 
 

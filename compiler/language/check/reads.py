@@ -97,4 +97,3 @@ def guarded(lowering: Lowering, expr: tree.Guarded, scope: Scope) -> typed.Expr:
     if otherwise.dtype == ERROR:
         return poison(expr.span)
     return typed.Guarded(expr.span, dtype, convert(inside, dtype), otherwise)
-

@@ -112,7 +112,8 @@ def _refuse(context: Context, relations: Sequence[_Relations]) -> None:
     first, last = relations[0].recorded.read, relations[-1].recorded.read
     if len(axes) > 1:
         message = "this recurrence steps two indices"
-        notes = (*note(first.span, "one index is stepped here"), *note(None, "step one index, for example the anti-diagonals `a = i + j`"))
+        hint = "step one index, for example the anti-diagonals `a = i + j`"
+        notes = (*note(first.span, "one index is stepped here"), *note(None, hint))
         return context.problems.add("TW0603", last.span, message, notes=notes)
     message = "this recurrence steps its index in both directions"
     context.problems.add("TW0604", last.span, message, notes=note(first.span, "the other direction is read here"))

@@ -7,7 +7,13 @@ from tilewright.compiler.language.check.context import Context, Scope, Shaped
 from tilewright.compiler.language.check.dtypes import ERROR, convert, is_float, is_integer
 from tilewright.compiler.language.check.lower import Lowering
 from tilewright.compiler.language.check.problems import note, replaced
-from tilewright.compiler.language.check.vocabulary import CLASSES, CONST_TYPES, CONSTANTS, NOT_IN_THE_LANGUAGE, suggestion
+from tilewright.compiler.language.check.vocabulary import (
+    CLASSES,
+    CONST_TYPES,
+    CONSTANTS,
+    NOT_IN_THE_LANGUAGE,
+    suggestion,
+)
 from tilewright.compiler.language.check.walk import reads_values
 from tilewright.compiler.language.span import Span
 

@@ -38,9 +38,7 @@ def left_side(lowering: Lowering, statement: tree.Statement, shaped: Shaped | No
         if extent is None or not lowering.may_be_index(index) or extent.dtype == ERROR:
             complete = False
             continue
-        range_ = Range(
-            lowering.context.unique(index.id), typed.Literal(index.span, typed.INDEX, 0), extent
-        )
+        range_ = Range(lowering.context.unique(index.id), typed.Literal(index.span, typed.INDEX, 0), extent)
         scope = lowering.context.renamed(scope, index.id, range_)
         ranges.append(range_)
     return Left(tuple(ranges), scope) if complete else None
@@ -213,9 +211,7 @@ def _scatters(context: Context, subscripts: tuple[typed.Expr, ...], left: Left, 
     )
 
 
-def _stored(
-    lowering: Lowering, statement: tree.Statement, value: typed.Expr, dtype: str, kept: str
-) -> typed.Expr:
+def _stored(lowering: Lowering, statement: tree.Statement, value: typed.Expr, dtype: str, kept: str) -> typed.Expr:
     """``value`` rounded as it is stored; what would change its nature must be written."""
     arithmetic, span = lowering.arithmetic, statement.value.span
     if dtype == ERROR:
@@ -260,22 +256,29 @@ def table(context: Context, statement: tree.Statement) -> typed.Table | None:
     return typed.Table(statement.span, statement.name.id, "f32" if floats else "i32", tuple(shape), values)
 
 
-def _flattened(
-    context: Context, row: tree.Table, depth: int, shape: list[int], numbers: list[tree.Number]
-) -> bool:
+def _flattened(context: Context, row: tree.Table, depth: int, shape: list[int], numbers: list[tree.Number]) -> bool:
+    """Appends the numbers of ``row`` to ``numbers``; False after an error. ``shape`` is what earlier rows gave."""
     if depth == len(shape):
+        if numbers:
+            return _refuse_ragged(context, row, "numbers")
         shape.append(len(row.items))
-    nested = [isinstance(item, tree.Table) for item in row.items]
-    if len(row.items) != shape[depth] or any(nested) != all(nested) or any(nested) != (depth + 1 < len(shape) or not numbers and all(nested)):
-        message = "the rows of a table have one length"
-        context.problems.add("TW0414", row.span, message, expected=f"{shape[depth]} entries", found=str(len(row.items)))
-        return False
+    if len(row.items) != shape[depth]:
+        return _refuse_ragged(context, row, f"{shape[depth]} entries")
     for item in row.items:
-        if isinstance(item, tree.Number):
+        if isinstance(item, tree.Table):
+            if not _flattened(context, item, depth + 1, shape, numbers):
+                return False
+        elif depth + 1 < len(shape):
+            return _refuse_ragged(context, row, "rows")
+        else:
             numbers.append(item)
-        elif not _flattened(context, item, depth + 1, shape, numbers):
-            return False
     return True
+
+
+def _refuse_ragged(context: Context, row: tree.Table, expected: str) -> bool:
+    message = "the rows of a table have one length"
+    context.problems.add("TW0414", row.span, message, expected=expected, found=f"{len(row.items)} entries")
+    return False
 
 
 def with_steps(statement: typed.Statement, step: tuple[str, int], names: tuple[str, ...]) -> typed.Statement:

@@ -21,7 +21,9 @@ def extra_comma(context: Context) -> Diagnostic | None:
     """``f(a,, b)`` and ``f(a, b,)``."""
     if context.before == "," and context.found in (*CLOSERS, ",", ";", ">"):
         comma = context.span(context.index - 1)
-        return context.error("TW0123", "nothing follows this comma", span=comma, fix=Fix(comma, "", "remove the comma"))
+        message = f"nothing stands between `,` and `{context.found}`"
+        span = context.span(context.index - 1, context.index)
+        return context.error("TW0123", message, span=span, fix=Fix(comma, "", "remove the comma"))
     if context.found == "," and context.before in ("(", "[", "<", ";"):
         return context.error("TW0123", "nothing stands before this comma", fix=context.replace("", "remove the comma"))
     return None

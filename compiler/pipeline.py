@@ -1,0 +1,147 @@
+"""Owns the order of all passes: from a typed kernel to code, on one screen.
+
+``compile_typed`` is the whole road. What a pass does stands in its own file; what happens around each pass (verifying,
+legality, printing, timing, judging by the interpreters) in ``passes/base.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tilewright.compiler.emit import emit
+from tilewright.compiler.interface import attach, attached, interface_of
+from tilewright.compiler.language.typed import TypedKernel
+from tilewright.compiler.planning import plan_of
+from tilewright.compiler.target import Target
+from tilewright.dialect import ods
+from tilewright.dialect.printing import dump, parse_module
+from tilewright.passes.base import Instrument, Pass, run_passes
+from tilewright.passes.names import UnknownPass, near
+from tilewright.passes.schedule import Schedule
+from tilewright.runtime.errors import CallError
+from tilewright.runtime.plan import Plan
+
+LEVELS = ("tensor", "plan", "tile")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices of one compilation besides kernel and target: part of the cache key.
+
+    ``disabled`` are names of optional passes, ``schedules`` replace the rule's by launch name, ``keep`` asks for the
+    IR of every level among the notes, ``assembly`` for the text of the code.
+    """
+
+    disabled: frozenset[str] = frozenset()
+    schedules: tuple[Schedule, ...] = ()
+    facts: tuple[str, ...] = ()
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a compilation gives: the plan, its code by form, and texts for people by file name."""
+
+    plan: Plan
+    code: dict[str, bytes]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def compile_typed(
+    kernel: TypedKernel, target: Target, settings: Settings, instrument: Instrument, dims: dict[str, int] | None = None
+) -> Built:
+    """Compile a typed kernel: emit it, optimise and partition it, tile it, and hand it to the target's back end."""
+    with ods.session():
+        module = emit(kernel)
+        attach(module, interface_of(kernel, dims))
+        return compile_module(module, "tensor", target, settings, instrument)
+
+
+def compile_module(module: Any, level: str, target: Target, settings: Settings, instrument: Instrument) -> Built:
+    """Go on from a module at ``level``, one of ``LEVELS``; inside an MLIR session."""
+    interface = attached(module)
+    if interface is None:
+        raise CallError(
+            "TW1207", "the IR does not say how its kernel is called", expected="module attribute tw.interface"
+        )
+    notes: dict[str, str] = {}
+    for stage, passes in road(target, settings):
+        if LEVELS.index(stage) < LEVELS.index(level):
+            continue
+        module = run_passes(module, passes, instrument)
+        attach(module, interface)
+        if settings.keep:
+            notes[f"{stage}.mlir"] = dump(module, locations=True) + "\n"
+    return back_end(module, interface, target, settings, notes)
+
+
+def road(target: Target, settings: Settings) -> list[tuple[str, list[Pass]]]:
+    """The passes that lead to each level, in order: this is the compiler, down to where the targets part.
+
+    Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
+    """
+    from tilewright.passes.tensor.fuse import Fuse
+    from tilewright.passes.tile.tile import TileLaunches
+
+    stages: list[tuple[str, list[Pass]]] = [
+        ("tensor", [Fuse()]),
+        ("plan", []),
+        ("tile", [TileLaunches(machine=target.machine, schedules=settings.schedules)]),
+    ]
+    return [(level, enabled(passes, settings.disabled)) for level, passes in stages]
+
+
+OPTIONAL = frozenset({"simplify", "common", "fuse", "bounds"})
+"""Passes that only make code better: each may be left out, and results stay right."""
+
+
+def enabled(passes: Sequence[Pass], disabled: frozenset[str]) -> list[Pass]:
+    """The passes without those that are switched off."""
+    wrong = sorted(disabled - OPTIONAL)
+    if wrong:
+        expected = ", ".join(sorted(OPTIONAL))
+        raise CallError("TW1207", f"{wrong[0]!r} cannot be switched off", expected=expected, found=wrong[0])
+    return [step for step in passes if step.name not in disabled]
+
+
+def titles(target: Target, settings: Settings) -> list[str]:
+    """The names that ``--stop-after`` takes for a target."""
+    return [step.title for _, passes in road(target, settings) for step in passes]
+
+
+def require_title(name: str, target: Target, settings: Settings) -> None:
+    """Refuse a pass name that this road does not have (``UnknownPass`` with near names)."""
+    known = titles(target, settings)
+    if name not in known:
+        raise UnknownPass(f"no pass {name!r} on the way to {target.name}{near(name, known)}")
+
+
+def back_end(module: Any, interface: Plan, target: Target, settings: Settings, notes: dict[str, str]) -> Built:
+    """Below the fork: native code for a CPU, PTX and a cubin for a GPU."""
+    return _native(module, interface, target, settings, notes)
+
+
+def _native(module: Any, interface: Plan, target: Target, settings: Settings, notes: dict[str, str]) -> Built:
+    from tilewright.passes.cpu.native import compile_native
+
+    assert target.cpu is not None
+    native = compile_native(module, target.cpu)
+    plan = plan_of(module, interface, native.sites)
+    if settings.keep:
+        notes |= {"llvm.ll": native.llvm_ir, "code.s": native.asm}
+    return Built(plan, {"o": native.object_bytes}, {**notes, **plan_notes(plan)})
+
+
+def plan_notes(plan: Plan) -> dict[str, str]:
+    """The texts about a plan that every artifact keeps."""
+    return {"schedule.txt": "\n".join(launch.schedule for launch in plan.launches) + "\n", "plan.txt": f"{plan}\n"}
+
+
+def parse_level(text: str) -> tuple[Any, str]:
+    """A dumped module and the level it is at; inside an MLIR session. Raises ``UnreadableText``."""
+    module = parse_module(text)
+    if "tile.plan" in module.operation.attributes:
+        return module, "tile"
+    return module, "plan" if "tw.grid" in text else "tensor"

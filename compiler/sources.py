@@ -1,0 +1,61 @@
+"""Owns what a caller may give as a program: a path of a ``.tw`` file or the text itself; and loading it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tilewright.compiler.language import limits
+from tilewright.compiler.language.frontend import CheckedKernel, Module, load_module
+from tilewright.compiler.language.span import Source
+from tilewright.runtime.errors import CallError
+
+STRING = "<string>"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A loaded text; ``folder`` is where its imports are looked for (None: only the library)."""
+
+    source: Source
+    folder: Path | None
+    module: Module = field(compare=False, repr=False)
+
+    def kernel(self, name: str | None) -> CheckedKernel:
+        """The kernel called ``name``, or the only one (``CallError`` TW1014 otherwise)."""
+        kernels = self.module.kernels
+        if name is None and len(kernels) == 1:
+            return next(iter(kernels.values()))
+        if name is None or name not in kernels:
+            what = "which kernel?" if name is None else f"no kernel {name!r} in {self.source.name}"
+            raise CallError("TW1014", what, argument="kernel", expected=", ".join(kernels) or "a kernel",
+                            found=name or f"{len(kernels)} kernels")  # fmt: skip
+        return kernels[name]
+
+
+def program(given: str | Path) -> Program:
+    """The program of a path, or of a text: a text has a line end or a blank, which no path to a ``.tw`` file ends in.
+
+    Raises ``SourceErrors`` for what is wrong in it, ``CallError`` TW1014 where there is no such file.
+    """
+    if isinstance(given, Path) or given.rstrip().endswith(".tw") and "\n" not in given:
+        return from_file(Path(given))
+    return from_text(given)
+
+
+def from_file(path: Path) -> Program:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            text = file.read(limits.SOURCE_CHARACTERS + 1)
+    except OSError as cause:
+        raise CallError("TW1014", f"cannot read {path}: {cause.strerror}", argument="path") from cause
+    except UnicodeDecodeError as cause:
+        raise CallError("TW1014", f"{path} is not text in UTF-8", argument="path", found=str(cause.reason)) from cause
+    source = Source(str(path), text)
+    folder = path.resolve().parent
+    return Program(source, folder, load_module(source, folder))
+
+
+def from_text(text: str, name: str = STRING, folder: Path | None = None) -> Program:
+    source = Source(name, text)
+    return Program(source, folder, load_module(source, folder))

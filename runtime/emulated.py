@@ -1,0 +1,70 @@
+"""Owns the PTX emulator as an engine: launches run on NumPy arrays, every finding is an error.
+
+Slow on purpose: it checks each access. Sizes of a tile or two are what it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tilewright.runtime.dtypes import numpy_dtype
+from tilewright.runtime.errors import RunError
+from tilewright.runtime.launch import Frame, Placed, Step, Value
+from tilewright.runtime.views import TensorView, as_numpy
+from tilewright.runtime.workspace import Buffer, WorkspacePool, kept
+
+
+class EmulatorEngine:
+    """PTX of one plan in the emulator, on host memory."""
+
+    device = "cpu"
+
+    def __init__(self, ptx: str) -> None:
+        from tilewright.runtime import emulator
+
+        self._emulator: Any = emulator
+        self._module = emulator.Module.parse(ptx)
+        self._pool = WorkspacePool()
+
+    def take(self, size: int) -> Buffer:
+        return self._pool.take(size)
+
+    def give(self, workspace: Buffer) -> None:
+        self._pool.give(workspace)
+
+    def keep(self, content: bytes) -> Buffer:
+        return kept(content)
+
+    def bind(self, step: Step) -> Callable[[Frame], None]:
+        launch = step.launch
+        grid = (*step.cells, 1, 1, 1)[:3]
+
+        def run(frame: Frame) -> None:
+            arguments = [value for operand in step.operands for value in _arguments(operand, frame)]
+            report = self._emulator.launch(
+                self._module, launch.name, grid=grid, block=launch.block, cluster=launch.cluster,
+                shared_bytes=launch.shared_bytes, args=arguments,
+            )  # fmt: skip
+            if report.findings:
+                raise RunError("TW1020", f"the emulator found a fault in {launch.name}: {report.findings[0]}",
+                               site=launch.name)  # fmt: skip
+
+        return run
+
+
+def _arguments(operand: Placed | Value, frame: Frame) -> list[Any]:
+    """A tensor as an array (and its strides where they are run-time values), a scalar in its own type."""
+    if isinstance(operand, Placed):
+        view = TensorView(
+            frame[operand.source], operand.shape, operand.strides, operand.dtype, operand.written, "cpu", None
+        )
+        strides = operand.strides if operand.layout == "strided" else ()
+        return [as_numpy(view), *(np.int64(stride) for stride in strides)]
+    if operand.source is None:
+        return [np.int64(operand.constant)]
+    dtype = numpy_dtype(operand.dtype)
+    bits = frame[operand.source].to_bytes(8, "little")[: dtype.itemsize]
+    return [np.frombuffer(bits, dtype)[0]]

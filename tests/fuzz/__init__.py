@@ -1,0 +1,1 @@
+"""Random well-typed programs, and what is done with each of them."""

@@ -1,0 +1,143 @@
+"""The pass ``tile`` and ``bounds``: what the tile programs mean, what they look like, and what is refused."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.ir import launches
+from tilewright.dialect import functions, ods
+from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.interpret.tile import run_tile
+from tilewright.dialect.legality import check_level
+from tilewright.dialect.mlir import ir, passmanager
+from tilewright.passes.schedule import Block, Nest, Schedule, Where
+from tilewright.passes.tile.bounds import SplitEdges
+from tilewright.passes.tile.rule import Machine, default_schedule
+from tilewright.passes.tile.tile import TileLaunches
+
+SMALL = Machine(
+    lanes=4, unroll=2, rows=3, columns=4, depth=2, row_block=6, column_block=8, cell_rows=12, cell_vectors=16
+)
+MACHINES = {"panels": SMALL, "direct": Machine(lanes=2, unroll=1, rows=2, columns=4, depth=3, packs=False)}
+SHAPES = [1, 2, 5, 8, 13]
+
+
+def build(case: launches.Case, machine: Machine, schedules: tuple[Schedule, ...] = (), split: bool = True) -> Any:
+    module = ir.Module.create()
+    with ir.InsertionPoint(module.body):
+        case.build()
+    module.operation.verify()
+    tiled = TileLaunches(machine, schedules).run(module)
+    clean(tiled)
+    if split:
+        SplitEdges().run(tiled)
+        clean(tiled)
+    check_level(tiled, "tile")
+    return tiled
+
+
+def clean(module: Any) -> None:
+    module.operation.verify()
+    passmanager.PassManager.parse("builtin.module(canonicalize,cse)").run(module.operation)
+
+
+def run(case: launches.Case, module: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    dims = {d: random.Random(f"{seed}{d}").choice(SHAPES) for d in case.dims}
+    inputs = case.inputs(rng, dims)
+    actual = run_tile(module, [case.name], inputs, dims, shuffle=seed)
+    for name, expected in case.expected(inputs, dims).items():
+        np.testing.assert_allclose(actual[name], expected, rtol=1e-5, atol=1e-5, err_msg=f"seed {seed}, dims {dims}")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("case", launches.CASES, ids=lambda c: c.name)
+def test_tile_programs_mean_what_the_launch_means(case: launches.Case, machine: str) -> None:
+    with ods.session():
+        for split in (False, True):
+            module = build(case, MACHINES[machine], split=split)
+            for seed in range(4):
+                run(case, module, seed)
+
+
+@pytest.mark.parametrize("case", launches.CASES, ids=lambda c: c.name)
+def test_random_schedules_change_nothing_but_rounding(case: launches.Case) -> None:
+    with ods.session():
+        for seed in range(3):
+            rng = random.Random(seed)
+            module = ir.Module.create()
+            with ir.InsertionPoint(module.body):
+                launch = case.build()
+            schedule = _shuffled(default_schedule(launch, SMALL), rng)
+            run(case, build(case, SMALL, (schedule,)), seed)
+
+
+def _shuffled(schedule: Schedule, rng: random.Random) -> Schedule:
+    """Other sizes for every index, all blocks of an index multiples of its tile; panels keep their places."""
+    nests = []
+    for nest in schedule.nests:
+        base = {b.index: rng.choice([1, 2, 3, 4, 8]) for b in nest.blocks}
+        factor = {b.index: 4 for b in nest.blocks}
+        blocks = []
+        for block in nest.blocks:
+            if block.where is Where.GRID and block.size == 1:
+                blocks.append(block)
+                base[block.index] = 1
+                factor[block.index] = 1
+                continue
+            size = base[block.index] * (factor[block.index] if block.where is not Where.TILE else 1)
+            blocks.append(Block(block.index, size, block.where))
+            factor[block.index] = max(1, factor[block.index] // 2)
+        nests.append(Nest(nest.name, tuple(blocks), nest.stages))
+    return Schedule(schedule.launch, tuple(nests))
+
+
+def test_row_statistics_are_computed_once_a_cell() -> None:
+    with ods.session():
+        module = build(launches.SOFTMAX, SMALL, split=False)
+        grid = next(op for op in _all_ops(module) if op.name == "tile.grid")
+        loops = [op for op in ods.ops_of(grid.regions[0].blocks[0]) if op.name == "scf.for"]
+        assert len(loops) == 3, "max, sum, and the result"
+        assert not any(op.name == "scf.for" for loop in loops for op in _all_ops(loop))
+
+
+def test_inner_tiles_have_no_limits() -> None:
+    with ods.session():
+        module = build(launches.SOFTMAX, SMALL)
+        loads = [op for op in _all_ops(module) if op.name == "tile.load"]
+        limited = [op for op in loads if ods.i64_list(op.attributes["limit_axes"])]
+        assert len(loads) == 6 and len(limited) == 3
+
+
+def test_a_bounded_fold_skips_whole_tiles() -> None:
+    with ods.session():
+        module = build(launches.TRIANGLE, SMALL, split=False)
+        loop = next(op for op in _all_ops(module) if op.name == "scf.for")
+        high = loop.operands[1].owner
+        assert high.name == "arith.minsi", "the loop ends where the constraint ends"
+
+
+def test_the_schedule_stands_in_the_program() -> None:
+    with ods.session():
+        module = build(launches.LINEAR, SMALL)
+        (function,) = functions.functions_of(module)
+        text = ir.StringAttr(function.attributes["tile.schedule"]).value
+        assert "stage right above" in text and "tile k=2" in text
+
+
+def test_a_schedule_without_a_nest_is_refused() -> None:
+    with ods.session(), pytest.raises(InternalFault, match="has no nest"):
+        build(launches.SOFTMAX, SMALL, (Schedule("softmax", ()),))
+
+
+def _all_ops(operation: Any) -> list[Any]:
+    found = []
+    for region in operation.operation.regions:
+        for block in region.blocks:
+            for op in ods.ops_of(block):
+                found += [op, *_all_ops(op)]
+    return found
