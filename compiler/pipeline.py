@@ -20,6 +20,12 @@ from tilewright.dialect.printing import dump, parse_module
 from tilewright.passes.base import Instrument, Pass, run_passes
 from tilewright.passes.names import UnknownPass, near
 from tilewright.passes.schedule import Schedule
+from tilewright.passes.tensor.axes import Axes
+from tilewright.passes.tensor.common import Common
+from tilewright.passes.tensor.fuse import Fuse
+from tilewright.passes.tensor.partition import Partition
+from tilewright.passes.tile.bounds import SplitEdges
+from tilewright.passes.tile.tile import TileLaunches
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.plan import Plan
 
@@ -31,7 +37,7 @@ class Settings:
     """Choices of one compilation besides kernel and target: part of the cache key.
 
     ``disabled`` are names of optional passes, ``schedules`` replace the rule's by launch name, ``keep`` asks for the
-    IR of every level among the notes, ``assembly`` for the text of the code.
+    IR of every level and the text of the code among the notes, ``facts`` are what the code may assume of a call.
     """
 
     disabled: frozenset[str] = frozenset()
@@ -82,18 +88,17 @@ def road(target: Target, settings: Settings) -> list[tuple[str, list[Pass]]]:
 
     Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
     """
-    from tilewright.passes.tensor.fuse import Fuse
-    from tilewright.passes.tile.tile import TileLaunches
-
+    from tilewright.passes.tensor.axes import Axes
+    from tilewright.passes.tensor.common import Common
     stages: list[tuple[str, list[Pass]]] = [
-        ("tensor", [Fuse()]),
-        ("plan", []),
-        ("tile", [TileLaunches(machine=target.machine, schedules=settings.schedules)]),
+        ("tensor", [Axes(), Common(), Fuse(), Common()]),
+        ("plan", [Partition()]),
+        ("tile", [TileLaunches(machine=target.machine, schedules=settings.schedules), SplitEdges()]),
     ]
     return [(level, enabled(passes, settings.disabled)) for level, passes in stages]
 
 
-OPTIONAL = frozenset({"simplify", "common", "fuse", "bounds"})
+OPTIONAL = frozenset({"axes", "common", "fuse", "bounds"})
 """Passes that only make code better: each may be left out, and results stay right."""
 
 

@@ -81,24 +81,6 @@ def segments(*counts: int) -> Any:
     return ir.DenseI32ArrayAttr.get(list(counts))
 
 
-RUNS = 8
-"""Groups of values of one type that an op with values of several types declares: the bindings' verifier demands one
-type in each variable group."""
-
-
-def runs(types: Sequence[Any]) -> Any:
-    """The segment sizes of `RUNS` groups: values of equal type that follow each other share a group."""
-    sizes: list[int] = []
-    for number, type_ in enumerate(types):
-        if number and types[number - 1] == type_:
-            sizes[-1] += 1
-        else:
-            sizes.append(1)
-    if len(sizes) > RUNS:
-        raise InternalFault(f"an op with {len(sizes)} changes of type among its values, {RUNS} are declared")
-    return segments(*sizes, *[0] * (RUNS - len(sizes)))
-
-
 def add_block(operation: Any, region: int, types: Sequence[Any]) -> Any:
     """A first block in ``region`` with arguments of ``types``, at unknown locations inherited from the op."""
     return operation.regions[region].blocks.append(*types, arg_locs=[operation.location] * len(types))

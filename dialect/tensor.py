@@ -52,11 +52,6 @@ class TableOp(TensorDialect.Operation, name="table", traits=[ods.Pure]):  # type
     result: ext.Result[Any]
 
 
-Outs = Sequence[ext.Result[Any]]
-Values = Sequence[ext.Operand[Any]]
-"""One of `ods.RUNS` groups of values of one type."""
-
-
 class MapOp(TensorDialect.Operation, name="map", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
     """One value at every point of a domain; one result tensor per yielded value."""
 
@@ -241,7 +236,6 @@ def _domain_op(
     dynamic = ir.ShapedType.get_dynamic_size()
     results = [ir.RankedTensorType.get([dynamic] * domain.parallel, t) for t in types]
     attributes["resultSegmentSizes"] = ods.mixed_segments(results)
-    attributes["resultSegmentSizes"] = ods.runs(results)
     op = ods.create(name, results, attributes=attributes, regions=3, loc=loc)
     block.append_to(op.regions[BODY])
     scratch.erase()

@@ -111,7 +111,7 @@ class ContractOp(TileDialect.Operation, name="contract", traits=[ods.Pure]):  # 
 
 
 class ReduceOp(TileDialect.Operation, name="reduce", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
-    """Folds tiles over some of their axes. (Groups of one type each: see `ods.RUNS`.)"""
+    """Folds tiles over some of their axes."""
 
     __annotations__ = {**ods.mixed("tiles", ext.Operand[Any]), **ods.mixed("results", ext.Result[Any])}
     kinds: ir.ArrayAttr
@@ -343,8 +343,6 @@ def reduce(
     }
     kept = [s for a, s in enumerate(shape_of(tiles[0])) if a not in axes]
     results = [tile_type(kept, ir.RankedTensorType(t.type).element_type) for t in tiles]
-    attributes["operandSegmentSizes"] = ods.runs([t.type for t in tiles])
-    attributes["resultSegmentSizes"] = ods.runs(results)
     attributes["operandSegmentSizes"] = ods.mixed_segments([t.type for t in tiles])
     attributes["resultSegmentSizes"] = ods.mixed_segments(results)
     return list(ods.create("tile.reduce", results, tiles, attributes, loc=loc).results)

@@ -81,7 +81,9 @@ def _column(run: Sequence[Block]) -> int:
     """The width of the left sides of a run; 0 when they are not aligned."""
     widths = [len(flat(block.pieces[: block.sign])) for block in run]
     widest = max(widths)
-    longest = max(block.indent + len(flat(block.pieces)) + widest - width for block, width in zip(run, widths, strict=True))
+    longest = max(
+        block.indent + len(flat(block.pieces)) + widest - width for block, width in zip(run, widths, strict=True)
+    )
     if len(run) == 1 or widest - min(widths) > MOST_PADDING or longest > WIDTH:
         return 0
     return widest

@@ -55,7 +55,9 @@ class _Documents:
 
     def __init__(self, source: Source, comments: list[Comment]) -> None:
         self.source = source
-        self.by_line = {line: c for c in comments if c.alone for line, column in [source.position(c.start)] if column == 1}
+        self.by_line = {
+            line: c for c in comments if c.alone for line, column in [source.position(c.start)] if column == 1
+        }
 
     def above(self, line: Line) -> str:
         number = self.source.position(line.start)[0] - 1

@@ -156,7 +156,9 @@ class _Scanner:
         bracket = self.text[opener.start]
         whole = self.source.span(opener.start, token.end)
         message = f"`{closer}` cannot close a `{bracket}`"
-        self.stray(Diagnostic("TW0105", whole, message, f"`{CLOSER[bracket]}`", f"`{closer}`", (Note(span, "it stands here"),)))
+        self.stray(
+            Diagnostic("TW0105", whole, message, f"`{CLOSER[bracket]}`", f"`{closer}`", (Note(span, "it stands here"),))
+        )
         if self.open and CLOSER[self.text[self.open[-1].start]] == closer:
             self.open.pop()  # the closer of the inner bracket was forgotten
 

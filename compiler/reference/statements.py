@@ -67,10 +67,10 @@ class Statements:
             self._write(statement, part, space, value)
 
     def _write(self, statement: typed.Statement, box: Box, space: Space, value: Value) -> None:
-        if statement.target in self.targets:
-            self.expressions.faults.refuse(value.fault)
         order = _order(statement)
         full = spread(value, space, order)
+        if statement.target in self.targets:
+            self.expressions.faults.refuse(full.fault)
         selection = tuple(slice(box[axis][0], max(box[axis])) for axis in order)
         if statement.target in self.targets:
             target = self.targets[statement.target]
@@ -101,7 +101,7 @@ class Statements:
         if statement.where is None:
             return np.ones(space.shape, np.bool_), None
         where = self.expressions.evaluate(statement.where, space)
-        self.expressions.faults.refuse(where.fault)
+        self._refuse(where.fault, np.ones(space.shape, np.bool_))
         return np.broadcast_to(where.data, space.shape), where.unsure
 
     def _numbers(self, statement: typed.Statement, space: Space, target: Target, keep: Array) -> tuple[Array, bool]:

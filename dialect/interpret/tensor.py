@@ -128,9 +128,7 @@ class _Frame:
 
     def _domain_op(self, op: Any) -> list[Array]:
         domain = tensor.domain_of(op)
-        extents = tuple(int(e) for e in evaluate_map(domain.extents, (), self.symbols))
-        if any(extent < 0 for extent in extents):
-            raise InterpreterFault(op, f"has extents {extents}")
+        extents = self._extents(op, domain)
         indices = [_along(axis, size, len(extents)) for axis, size in enumerate(extents)]
         counts = self._counts(op, domain, indices, extents)
         values = self._region(tensor.body_of(op), indices, _Space(counts), extents)
@@ -140,6 +138,22 @@ class _Frame:
         axes = tuple(range(domain.parallel, len(extents)))
         kinds = tensor.fold_kinds(op)
         return fold_all(kinds, values, types, axes, counts, tensor.is_unsigned(op), self.run.numbers)
+
+    def _extents(self, op: Any, domain: Any) -> tuple[int, ...]:
+        """The box, negative extents being empty, cut where the bounds end for every point (values may end an index)."""
+        extents = [max(int(e), 0) for e in evaluate_map(domain.extents, (), self.symbols)]
+        bounds = tensor.block_of(op, tensor.BOUNDS)
+        if bounds is not None:
+            limits = self._limits(bounds, extents[: domain.parallel])
+            for number in range(domain.parallel, len(extents)):
+                highest = limits[2 * (number - domain.parallel) + 1]
+                extents[number] = min(extents[number], max(int(highest.max(initial=0)), 0))
+        return tuple(extents)
+
+    def _limits(self, bounds: Any, outer: Sequence[int]) -> list[Array]:
+        """What a bounds region yields at every point of the parallel indices."""
+        points = [_along(axis, size, len(outer)) for axis, size in enumerate(outer)]
+        return self._region(bounds, points, _Space(np.ones(tuple(outer), np.bool_)), tuple(outer))
 
     def _masked(self, value: Array, counts: Array, type_: Any) -> Array:
         return np.where(counts, value, self.run.numbers.poison((), type_)).astype(value.dtype)
@@ -159,8 +173,7 @@ class _Frame:
 
     def _within_bounds(self, block: Any, parallel: int, indices: list[Array], extents: tuple[int, ...]) -> Array:
         outer = extents[:parallel]
-        points = [_along(axis, size, parallel) for axis, size in enumerate(outer)]
-        limits = self._region(block, points, _Space(np.ones(outer, np.bool_)), outer)
+        limits = self._limits(block, outer)
         inside = np.ones(extents, np.bool_)
         for number, index in enumerate(indices[parallel:]):
             spread = (*outer, *[1] * (len(extents) - parallel))

@@ -22,17 +22,17 @@ FLOAT_OPS = frozenset(
      "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf"]
 )  # fmt: skip
 INT_OPS = frozenset(
-    ["arith.addi", "arith.subi", "arith.muli", "arith.divsi", "arith.divui", "arith.remsi", "arith.remui",
-     "arith.andi", "arith.ori", "arith.xori", "arith.shli", "arith.shrsi", "arith.shrui",
+    ["arith.addi", "arith.subi", "arith.muli", "arith.andi", "arith.ori", "arith.xori", "arith.shli", "arith.shrsi", "arith.shrui",
      "arith.maxsi", "arith.maxui", "arith.minsi", "arith.minui"]
 )  # fmt: skip
+DIVISIONS = frozenset(["arith.divsi", "arith.divui", "arith.remsi", "arith.remui"])
 CAST_OPS = frozenset(
     ["arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui", "arith.sitofp",
      "arith.uitofp", "arith.fptosi", "arith.fptoui", "arith.extf", "arith.truncf", "arith.bitcast"]
 )  # fmt: skip
 ROUNDED_DIVISIONS = frozenset(["arith.floordivsi", "arith.ceildivsi", "arith.ceildivui"])
 OTHER_OPS = frozenset(["arith.select", "arith.cmpf", "arith.cmpi"])
-OPS = FLOAT_OPS | INT_OPS | CAST_OPS | ROUNDED_DIVISIONS | OTHER_OPS | math.OPS
+OPS = FLOAT_OPS | INT_OPS | DIVISIONS | CAST_OPS | ROUNDED_DIVISIONS | OTHER_OPS | math.OPS
 
 
 def rule_of(emitter: Emitter, op: Any) -> Rule:
@@ -45,6 +45,8 @@ def rule_of(emitter: Emitter, op: Any) -> Rule:
         return math.rule_of(emitter, op, source)
     if name in CAST_OPS:
         return _cast_rule(emitter, name, source, element_of(op.results[0].type))
+    if name in DIVISIONS:
+        return lambda a, b: _division(emitter, name, a, b)
     if name in ROUNDED_DIVISIONS:
         return lambda a, b: _rounded_division(emitter, name, a, b)
     if name == "arith.cmpf":
@@ -145,11 +147,37 @@ def _convert_number(emitter: Emitter, name: str, value: Any, source: Any, target
     return emitter.value(name, emitter.like(value.type, target), value)
 
 
+def _division(e: Emitter, name: str, a: Any, b: Any) -> Any:
+    """Truncating division or remainder that never traps: lanes that a mask left out may hold a zero divisor."""
+    if _is_harmless(b):
+        return e.same(name, a, b)
+    zero, one = e.constant(b.type, 0), e.constant(b.type, 1)
+    divisor = e.select(e.compare_int("eq", b, zero), one, b)
+    if name in ("arith.divui", "arith.remui"):
+        return e.same(name, a, divisor)
+    minus_one = e.compare_int("eq", b, e.constant(b.type, -1))
+    result = e.same(name, a, e.select(minus_one, one, divisor))
+    return e.select(minus_one, e.same("arith.subi", zero, a), result) if name == "arith.divsi" else result
+
+
+def _is_harmless(divisor: Any) -> bool:
+    """Whether the divisor is written in the program, and is neither 0 nor -1."""
+    owner = divisor.owner
+    if not isinstance(owner, ir.Operation) or owner.name != "arith.constant":
+        return False
+    value = owner.attributes["value"]
+    if isinstance(value, ir.DenseElementsAttr):
+        if not value.is_splat:
+            return False
+        value = value.get_splat_value()
+    return ir.IntegerAttr(value).value not in (0, -1)
+
+
 def _rounded_division(e: Emitter, name: str, a: Any, b: Any) -> Any:
     """Division of integers rounded down or up, from the truncating one."""
     zero, one = e.constant(a.type, 0), e.constant(a.type, 1)
     unsigned = name == "arith.ceildivui"
-    quotient = e.same("arith.divui" if unsigned else "arith.divsi", a, b)
+    quotient = _division(e, "arith.divui" if unsigned else "arith.divsi", a, b)
     rest = e.same("arith.subi", a, e.same("arith.muli", quotient, b))
     inexact = e.compare_int("ne", rest, zero)
     if unsigned:

@@ -62,8 +62,8 @@ class Emitter:
 
     @property
     def hoist_limit(self) -> int:
-        """The outermost frame into which code of the innermost one may move without running unasked."""
-        for number in range(self.depth, 0, -1):
+        """The outermost frame into which code of the current one may move without running unasked."""
+        for number in range(self.level, 0, -1):
             if self.frames[number].conditional:
                 return number
         return 0

@@ -32,7 +32,7 @@ from tilewright.passes.cpu.place import Buffers, Place, View
 from tilewright.passes.cpu.reduce import combiner, reduce
 from tilewright.passes.cpu.target import CpuTarget
 from tilewright.passes.cpu.tiles import (
-    ConstantTile, ElementwiseTile, IotaTile, PermutedTile, TableTile, Tile, hold, main_axis,
+    ConstantTile, ElementwiseTile, IotaTile, PermutedTile, PickedTile, TableTile, Tile, hold, main_axis,
 )  # fmt: skip
 
 HEIGHT_LIMIT = 40  # tiles computed through one another, each a few Python frames
@@ -107,6 +107,7 @@ class ScalarPrologue:
         self.tiles = dict(tiles)
         self.rules: dict[str, Callable[[Any], None]] = {
             "arith.constant": self._constant,
+            "tensor.extract": self._extract,
             "tile.broadcast": self._broadcast,
             "tile.iota": self._iota,
             "tile.splat": self._splat,
@@ -154,6 +155,13 @@ class ScalarPrologue:
             self.tiles[result] = TableTile(self.emitter, shape, element, machine, numbers)
         else:
             self.tiles[result] = ConstantTile(self.emitter, shape, element, machine, numbers)
+
+    def _extract(self, op: Any) -> None:
+        source, *at = (self.tiles[v] for v in op.operands)
+        known = [t.constant for t in at]
+        if any(k is None for k in known):
+            raise IllegalOp("'tensor.extract' of a computed position has no machine-level form for a CPU")
+        self.tiles[op.results[0]] = PickedTile(source, tuple(int(k) for k in known if k is not None))
 
     def _broadcast(self, op: Any) -> None:
         source = self.tiles[op.operands[0]]

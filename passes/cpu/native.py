@@ -11,9 +11,9 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from tilewright.dialect import ods
-from tilewright.dialect.faults import IllegalOp, InternalFault
-from tilewright.dialect.mlir import dialect, ir, passmanager
+from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.legality import check_level
+from tilewright.dialect.mlir import dialect, passmanager
 
 from tilewright.passes.cpu import lower as lowering
 from tilewright.passes.cpu.target import CpuTarget
@@ -69,25 +69,8 @@ def compile_native(module: Any, host: CpuTarget) -> NativeCode:
 def to_llvm_ir(module: Any) -> str:
     """LLVM IR text of a machine-level module; converts it in place."""
     passmanager.PassManager.parse(f"builtin.module({','.join(CONVERSIONS)})").run(module.operation)
-    check_only_llvm(module)
+    check_level(module, "llvm")
     return str(dialect("llvm").translate_module_to_llvmir(module.operation))
-
-
-def check_only_llvm(module: Any) -> None:
-    """Refuse what the translation to LLVM IR cannot take (it would end the process)."""
-    for operation in _all_operations(module.operation):
-        if not operation.name.startswith("llvm."):
-            raise IllegalOp(f"{operation.name!r} is left where only the llvm dialect may stand: {operation}")
-
-
-def _all_operations(operation: Any) -> list[Any]:
-    found: list[Any] = []
-    for region in operation.regions:
-        for block in region.blocks:
-            for op in ods.ops_of(block):
-                found.append(op)
-                found += _all_operations(op)
-    return found
 
 
 def _target_machine(target: CpuTarget) -> Any:

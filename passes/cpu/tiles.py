@@ -178,6 +178,19 @@ class PermutedTile(Tile):
         return self.source.vector(self._at_source(at), self.axes.index(axis), lanes)
 
 
+class PickedTile(Tile):
+    """One element of a tile, as a scalar."""
+
+    def __init__(self, source: Tile, at: Position) -> None:
+        super().__init__(source.emitter, (), source.element, (), source.depth)
+        self.source = source
+        self.at = at
+        self.height = source.height + 1
+
+    def _scalar(self, at: Position) -> Any:
+        return self.source.scalar(self.at)
+
+
 class IotaTile(Tile):
     """The position along one axis, as index."""
 

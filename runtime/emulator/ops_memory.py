@@ -42,6 +42,8 @@ def _ordering(m: Modifiers) -> tuple[str, str | None]:
 
 def _space(m: Modifiers, declared: str | None) -> str:
     space = m.choice(*SPACES)
+    if declared == "local":  # a .param variable of a function body is per-thread storage
+        return "local"
     if space is not None:
         return space.split("::")[0]
     return declared or "generic"

@@ -51,8 +51,8 @@ def ulp_distance(result: Any, reference: Any, digits: int, least: int) -> Any:
 def samples(low: float, high: float, seed: int) -> Any:
     generator = np.random.default_rng(seed)
     every = np.arange(0, 1 << 32, 40_009, dtype=np.uint64).astype(np.uint32).view(np.float32)
-    parts = [EDGES, every, generator.uniform(low, high, 40_000), generator.uniform(-1, 1, 20_000)]
-    return np.concatenate([*parts, 1 + generator.uniform(-0.01, 0.01, 10_000)]).astype(np.float32)
+    drawn = [generator.uniform(low, high, 40_000), generator.uniform(-1, 1, 20_000), generator.uniform(0.99, 1.01, 10_000)]
+    return np.concatenate([EDGES, every, *(d.astype(np.float32) for d in drawn)])
 
 
 @pytest.mark.parametrize("name", REFERENCE)

@@ -27,9 +27,9 @@ class Expressions:
             return self._float_leaf(scope)
         exact = [self._float_operator, self._float_operator, self._float_reduce, self._float_choice, self._float_extreme]
         others = [self._built_in, self._float_cast, self._quotient, self._steps, self._odd_float, self._float_macro]
-        if draft.whole and draft.chance(0.5):
+        if draft.whole and draft.chance(0.4):
             return draft.pick(exact)(scope, depth - 1)
-        return draft.pick(exact + others + others[:2])(scope, depth - 1)
+        return draft.pick(exact + others + [self._built_in, self._built_in, self._steps])(scope, depth - 1)
 
     def _float_leaf(self, scope: Scope) -> str:
         draft = self.draft
@@ -70,12 +70,12 @@ class Expressions:
 
     def _quotient(self, scope: Scope, depth: int) -> str:
         draft = self.draft
-        op = draft.pick(["/", "/", "//", "%", "int /"])
+        op = draft.pick(["/", "/", "int /"])
         draft.use(f"float {op}" if op != "int /" else "int /")
         if op == "int /":
             return f"({self.integer(scope, depth)} / (abs({self.integer(scope, 0)}) + 1))"
         left = self.floating(scope, depth)
-        if draft.whole or op != "/":
+        if draft.whole:
             return f"({left} {op} {draft.pick(['2.0', '4.0', '0.5', '3.0'])})"
         return f"({left} / (abs({self.floating(scope, 0)}) + 0.5))"
 
@@ -142,7 +142,7 @@ class Expressions:
     def _float_cast(self, scope: Scope, depth: int) -> str:
         source = self.draft.pick(["float", "float", "int"])
         dtype = self.draft.pick(FLOATS)
-        self.draft.use(f"cast: {source} to {dtype}")
+        self.draft.use(f"cast: to {dtype}", f"cast: from {source}")
         inner = self.floating(scope, depth) if source == "float" else self.integer(scope, depth)
         return f"{dtype}({inner})"
 
@@ -199,7 +199,7 @@ class Expressions:
         draft = self.draft
         tensors = readable(draft, scope, "int")
         if tensors and draft.chance(0.75):
-            return read(draft, scope, draft.pick(tensors), draft.pick(["0", "-1", "7"]))
+            return read(draft, scope, draft.pick(tensors), draft.pick(["0", "1", "7"]))
         return draft.pick([self._integer_literal, self._integer_scalar, self._integer_name])(scope)
 
     def _integer_literal(self, scope: Scope) -> str:
@@ -263,7 +263,7 @@ class Expressions:
     def _integer_cast(self, scope: Scope, depth: int) -> str:
         source = self.draft.pick(["float", "int", "bool"])
         dtype = self.draft.pick(INTEGERS)
-        self.draft.use(f"cast: {source} to {dtype}")
+        self.draft.use(f"cast: to {dtype}", f"cast: from {source}")
         inner = {"float": self.floating, "int": self.integer, "bool": self.boolean}[source](scope, depth)
         return f"{dtype}({inner})"
 
@@ -275,7 +275,7 @@ class Expressions:
         form = self.draft.pick(["bitcast 32", "bitcast 16", "count", "pow"])
         self.draft.use(f"odd: {form}")
         if form == "bitcast 32":
-            return f"bitcast({self.draft.pick(['i32', 'u32'])}, f32({self._float_leaf(scope)}))"
+            return f"bitcast({self.draft.pick(['i32', 'u32'])}, f32({self._float_leaf(scope)}) + 0)"
         if form == "bitcast 16":
             return f"bitcast({self.draft.pick(['i16', 'u16'])}, {self.draft.pick(['f16', 'bf16'])}({self._float_leaf(scope)}))"
         if form == "pow":

@@ -126,7 +126,7 @@ def _statements(draft: Draft) -> tuple[list[str], list[Tensor]]:
     lines, outputs = [], []
     if draft.chance(0.15):
         lines.append(_table(draft))
-    plan = ["local"] * draft.random.randint(0, 2) + ["output"] * draft.random.randint(0, 2)
+    plan = ["local"] * draft.random.randint(0, 2) + ["output"] * draft.random.randint(1, 2)
     draft.random.shuffle(plan)
     for role in [*plan, "output"]:
         line, tensor = _statement(draft, role)
@@ -150,7 +150,7 @@ def _statement(draft: Draft, role: str) -> tuple[str, Tensor]:
     indices = _indices(draft, role)
     kind = draft.pick(["float", "float", "float", "int", "int", "bool"])
     expressions = Expressions(draft)
-    depth = draft.random.randint(1, 3)
+    depth = draft.random.randint(2, 4)
     write = {"float": expressions.floating, "int": expressions.integer, "bool": expressions.boolean}[kind]
     value = write(indices, depth)
     name = draft.fresh("y" if role == "output" else "v")

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
-HEAD = '"tw.read"({}) {{modes = array<i64: {}>, operandSegmentSizes = array<i32: 1, {}, {}, {}>}}'
+import itertools
+import re
+
+
+def spelled(text: str) -> str:
+    """`text` with the segment sizes of ops whose values may have mixed types, which its types imply."""
+    text = re.sub(r'("tw.yield"\([^)]*\)) : \(([^)]*)\)', _with_operand_sizes, text)
+    text = re.sub(r"\{(indices = .*?\} : \(\) -> )(\([^)]*\)|tensor<[^>]*>)", _with_result_sizes, text, flags=re.DOTALL)
+    return re.sub(
+        r"(kinds = [^}]*)\} : \(tensor",
+        rf"\1, operandSegmentSizes = {_ONE}, resultSegmentSizes = {_ONE}}} : (tensor",
+        text,
+    )
+
+
+def _with_operand_sizes(match: re.Match[str]) -> str:
+    return f"{match[1]} {{operandSegmentSizes = {_sizes(match[2])}}} : ({match[2]})"
+
+
+def _with_result_sizes(match: re.Match[str]) -> str:
+    return f"{{resultSegmentSizes = {_sizes(match[2].strip('()'))}, {match[1]}{match[2]}"
+
+
+def _sizes(types: str) -> str:
+    runs = [len(list(group)) for _, group in itertools.groupby(t.strip() for t in types.split(","))]
+    return f"array<i32: {', '.join(map(str, [*runs, *[0] * (8 - len(runs))]))}>"
+
+
+_ONE = _sizes("f32")
 
 SOFTMAX = """
 func.func @softmax(%x: tensor<?x?xf32> {tw.name = "x", tw.dtype = "f32", tw.role = "in", tw.shape = affine_map<()[s0, s1] -> (s0, s1)>})
@@ -37,6 +65,7 @@ func.func @softmax(%x: tensor<?x?xf32> {tw.name = "x", tw.dtype = "f32", tw.role
   return %y : tensor<?x?xf32>
 }
 """
+SOFTMAX = spelled(SOFTMAX)
 
 
 def read(
@@ -51,7 +80,7 @@ def read(
 
 def kernel(body: str, arguments: str, results: str, dims: str = '"N"') -> str:
     """A kernel ``@k`` at the tensor level around the text of its ops."""
-    return f"func.func @k({arguments}) -> ({results}) attributes {{tw.dims = [{dims}]}} {{\n{body}\n}}"
+    return spelled(f"func.func @k({arguments}) -> ({results}) attributes {{tw.dims = [{dims}]}} {{\n{body}\n}}")
 
 
 def tensor_argument(value: str, name: str, element: str, shape: str, dtype: str = "") -> str:
@@ -126,7 +155,7 @@ def dim(name: str) -> str:
 def launch(body: str, arguments: list[str], dims: str = '"N"') -> str:
     """A module with one launch ``@l``."""
     head = f"func.func @l({', '.join(arguments)}) attributes {{tile.dims = [{dims}]}}"
-    return f'module attributes {{tile.plan = ["l"]}} {{ {head} {{\n{body}\nreturn }} }}'
+    return spelled(f'module attributes {{tile.plan = ["l"]}} {{ {head} {{\n{body}\nreturn }} }}')
 
 
 def load(view_: str, offsets: list[str], map_: str, types: str, **parts: object) -> str:

@@ -20,7 +20,9 @@ def _reads(inner: Text) -> Text:
 
 
 def _binders(inner: Text) -> Text:
-    one = st.one_of(names, st.builds("{}: {}".format, names, inner), st.builds("{} in {} .. {}".format, names, inner, inner))
+    one = st.one_of(
+        names, st.builds("{}: {}".format, names, inner), st.builds("{} in {} .. {}".format, names, inner, inner)
+    )
     return st.builds("{}{}".format, _joined(one), st.one_of(st.just(""), st.builds(" where {}".format, inner)))
 
 
@@ -87,8 +89,17 @@ def kernels(draw: st.DrawFn) -> str:
     return "\n".join([draw(spread(header)) + draw(remarks), *body])
 
 
-macros = st.builds("def {}{}({}) = {}{}".format, names, st.sampled_from(("", "[j]", "[j , k]")), _joined(names, 0), expressions, remarks)
+macros = st.builds(
+    "def {}{}({}) = {}{}".format,
+    names,
+    st.sampled_from(("", "[j]", "[j , k]")),
+    _joined(names, 0),
+    expressions,
+    remarks,
+)
 imports = st.sampled_from(("import a", "import a.b.c", "from a . b import c,d"))
-schedules = st.sampled_from(("schedule f for sm_80 :\n  tile i = 128,s.j=64\n  stages 4\n  order i , j", "schedule f for cpu:\n\tunroll"))
+schedules = st.sampled_from(
+    ("schedule f for sm_80 :\n  tile i = 128,s.j=64\n  stages 4\n  order i , j", "schedule f for cpu:\n\tunroll")
+)
 comments = st.sampled_from(("# a comment\n", "# of what follows", "\n", "#\n#tight"))
 sources = st.lists(st.one_of(kernels(), macros, imports, schedules, comments), max_size=5).map("\n".join)

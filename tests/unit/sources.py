@@ -4,5 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tilewright.compiler.language.scan import scan
+from tilewright.compiler.language.span import Source
+
 DATA = Path(__file__).parent / "data"
-SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DATA.glob("*.tw"))}
+SOURCES: dict[str, str] = {path.name: path.read_text(encoding="utf-8") for path in sorted(DATA.glob("*.tw"))}
+
+
+def items() -> tuple[str, ...]:
+    """The items of all sources, each a small source of its own."""
+    found = [(text, item) for text in SOURCES.values() for item in scan(Source("a.tw", text)).items]
+    return tuple(text[item.start : item.end] + "\n" for text, item in found)

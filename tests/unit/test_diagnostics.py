@@ -153,7 +153,9 @@ def test_writing_pages_removes_old_ones(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(pages())
 
 
-@pytest.mark.parametrize("raw, part", [(b"def f(x) = x\n\xff", "byte 0xff in line 2"), (b"\xc3", "byte 0xc3 in line 1")])
+@pytest.mark.parametrize(
+    "raw, part", [(b"def f(x) = x\n\xff", "byte 0xff in line 2"), (b"\xc3", "byte 0xc3 in line 1")]
+)
 def test_files_are_utf8(tmp_path: Path, raw: bytes, part: str) -> None:
     path = tmp_path / "a.tw"
     path.write_bytes(raw)

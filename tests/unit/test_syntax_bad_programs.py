@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.unit.bad_programs.bad import Bad
 from tests.unit.bad_programs.syntax import HEADER, PROGRAMS
+
 from tilewright.compiler.language.catalogue.index import entry
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.parse import parse, parse_items

@@ -6,9 +6,9 @@ import re
 
 import pytest
 from hypothesis import given, settings
-
 from tests.unit.random_sources import sources
 from tests.unit.sources import SOURCES
+
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.format import format_source
 from tilewright.compiler.language.parse import parse

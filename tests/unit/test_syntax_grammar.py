@@ -7,8 +7,8 @@ import re
 
 import pytest
 from lark import Lark, Token, logger
-
 from tests.unit.sources import SOURCES
+
 from tilewright.compiler.language.grammar import STARTS, grammar_text, parse_text, parser, parser_options
 from tilewright.compiler.language.scan import scan
 from tilewright.compiler.language.span import Source

@@ -6,14 +6,14 @@ import random
 import time
 
 import pytest
-
 from tests.unit.mutate_source import Mutation, mutate, mutate_alike
-from tests.unit.sources import SOURCES
+from tests.unit.sources import SOURCES, items
+
 from tilewright.compiler.language.errors import Diagnostic, render
 from tilewright.compiler.language.parse import parse_items
 from tilewright.compiler.language.span import Source
 
-TEXTS = tuple(SOURCES.values())
+TEXTS = (*SOURCES.values(), *items())
 LONGEST_SECONDS = 10
 
 

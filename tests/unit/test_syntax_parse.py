@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
-
 from tests.unit.sources import SOURCES
+
 from tilewright.compiler.language import tree
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.parse import parse
@@ -119,7 +119,11 @@ def test_statements(op: str) -> None:
     made = statement(f"y[i, j: 4, p*2 + 1] {op} x[i] where i < j")
     assert (made.name.id, made.op, shown(made.where)) == ("y", op, "(i < j)")
     assert made.subscripts is not None
-    assert [(shown(s.index), shown(s.extent)) for s in made.subscripts] == [("i", ""), ("j", "4"), ("((p * 2) + 1)", "")]
+    assert [(shown(s.index), shown(s.extent)) for s in made.subscripts] == [
+        ("i", ""),
+        ("j", "4"),
+        ("((p * 2) + 1)", ""),
+    ]
 
 
 def test_statement_without_subscripts() -> None:
@@ -131,7 +135,10 @@ def test_kernel_header() -> None:
         "kernel f<T: float, U: f16 | bf16>[M, N](x: T[M, N + 1] order(1, 0), inout m: U[2 * N] strided;"
         " a: f32, const n: int = -1) -> (y: T[M], s: f32):\n    require N > 1\n    require M == n\n    y[i] = 1\n"
     ).kernels[0]
-    assert [(p.name.id, [c.id for c in p.classes]) for p in kernel.type_params] == [("T", ["float"]), ("U", ["f16", "bf16"])]
+    assert [(p.name.id, [c.id for c in p.classes]) for p in kernel.type_params] == [
+        ("T", ["float"]),
+        ("U", ["f16", "bf16"]),
+    ]
     assert [name.id for name in kernel.dims] == ["M", "N"]
     x, m = kernel.tensors
     assert x.shape is not None and [shown(e) for e in x.shape] == ["M", "(N + 1)"]
@@ -161,7 +168,9 @@ def test_macros_imports_and_schedules() -> None:
     assert (g.indices, g.params) == ((), ())
     (schedule,) = made.schedules
     assert (schedule.kernel.id, schedule.target.id) == ("f", "sm_90a")
-    lines = [(line.name.id, [([k.id for k in a.key], shown(a.value)) for a in line.arguments]) for line in schedule.lines]
+    lines = [
+        (line.name.id, [([k.id for k in a.key], shown(a.value)) for a in line.arguments]) for line in schedule.lines
+    ]
     assert lines == [
         ("tile", [(["i"], "128"), (["s", "j"], "(N // 2)")]),
         ("stages", [([], "4")]),
@@ -171,7 +180,10 @@ def test_macros_imports_and_schedules() -> None:
 
 
 def test_documentation_is_the_comment_directly_above() -> None:
-    made = file("# of the file\n\n# first\n#\n#  second\ndef f(x) = x  # no\n\n# not of g\n\ndef g(x) = x\n" + f"# of k\n{HEADER}y = 1\n")
+    made = file(
+        "# of the file\n\n# first\n#\n#  second\ndef f(x) = x  # no\n\n# not of g\n\ndef g(x) = x\n"
+        + f"# of k\n{HEADER}y = 1\n"
+    )
     assert [macro.doc for macro in made.macros] == ["first\n\n second", ""]
     assert made.kernels[0].doc == "of k"
 
@@ -203,7 +215,9 @@ def test_threads_may_parse_at_the_same_time() -> None:
     text = "\n".join(SOURCES.values())
     wanted = structure(file(text).kernels)
     results: list[bool] = []
-    threads = [threading.Thread(target=lambda: results.append(structure(file(text).kernels) == wanted)) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: results.append(structure(file(text).kernels) == wanted)) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -7,8 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-
 from tests.unit.sources import SOURCES
+
 from tilewright.compiler.language import tree
 from tilewright.compiler.language.parse import parse
 from tilewright.compiler.language.span import Source

@@ -1,6 +1,7 @@
 """Owns the error pages of the docs: one Markdown page per code, made from the catalogue.
 
-``python -m tilewright.compiler.language.catalogue.pages docs/errors`` writes them; a test asserts that they are current.
+``python -m tilewright.compiler.language.catalogue.pages docs/errors`` writes them; a test asserts that they are
+current.
 """
 
 from __future__ import annotations

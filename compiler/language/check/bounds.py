@@ -25,7 +25,7 @@ class Place:
     axis: int
     subscript: typed.Expr
     extent: typed.Expr
-    span: Span  # of the whole read
+    span: Span  # of the whole read, or of the left subscript with its extent
     writes: bool = False
 
 
@@ -120,7 +120,7 @@ def _refuse(context: Context, place: Place, scope: Scope, found: dict[str, int],
     example = ", ".join(f"{name.split('.')[0]} = {value}" for name, value in found.items())
     context.problems.add(
         "TW0504" if place.writes else "TW0502" if always else "TW0501",
-        place.subscript.span,
+        place.span if place.writes else place.subscript.span,
         f"this {what} `{place.tensor}` {leaves}",
         expected=f"`{printed(place.subscript)}` from 0 to {printed(place.extent, 9)} - 1 (axis {place.axis})",
         found=f"for example {example}" if example else "",

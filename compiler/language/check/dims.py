@@ -78,7 +78,7 @@ def _require(context: Context, lowering: Lowering, expr: tree.Expr, bound: set[s
         return
     if _solves(context, condition, bound) or len(context.problems.found) > before:
         return
-    unknown = sorted(_dims_of(condition) - bound)
+    unknown = sorted(_dims_of(condition) - bound, key=lambda dim: (_stands_alone(condition, dim), dim))
     if unknown:
         message = f"dim `{unknown[0]}` is not known here"
         notes = note(None, "a dim that no input binds stands alone on one side of an `==` whose other side is known")
@@ -91,6 +91,12 @@ def _require(context: Context, lowering: Lowering, expr: tree.Expr, bound: set[s
             context.problems.add("TW0409", expr.span, message, found=_consts(context))
         return
     context.check_at_launch(condition, f"require {expr.span.text}", "TW0507", expr.span)
+
+
+def _stands_alone(condition: typed.Expr, dim: str) -> bool:
+    if not isinstance(condition, typed.Compare):
+        return False
+    return any(isinstance(side, typed.Dim) and side.name == dim for side in (condition.left, condition.right))
 
 
 def _consts(context: Context) -> str:

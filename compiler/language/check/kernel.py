@@ -104,6 +104,8 @@ class _KernelCheck:
     def _plain_statement(self, number: int) -> None:
         statement, context = self.statements[number], self.context
         context.statement, context.defining = number, frozenset({statement.name.id})
+        if self._is_input(statement):
+            return
         shaped = self._target(statement)
         left = statements.left_side(self.lowering, statement, shaped)
         if left is None:
@@ -130,6 +132,10 @@ class _KernelCheck:
             self.context.shaped[name] = Shaped(name, ERROR, shape, "local", statement.name.span)
         elif self.context.shaped[name].role == "local":
             self.context.shaped[name] = replace(self.context.shaped[name], dtype=ERROR)
+
+    def _is_input(self, statement: tree.Statement) -> bool:
+        shaped = self.context.shaped.get(statement.name.id)
+        return shaped is not None and shaped.role == "in"
 
     def _target(self, statement: tree.Statement) -> Shaped | None:
         """The output or inout that a statement writes; None for a local name."""
@@ -271,7 +277,7 @@ class _KernelCheck:
     def _check_written(self) -> None:
         written = {s.name.id for s in self.statements}
         for param in self.kernel.outputs:
-            if param.name.id not in written:
+            if param.name.id not in written and self.context.taken[param.name.id][1] == param.name.span:
                 message = f"output `{param.name.id}` is never written"
                 self.problems.add("TW0211", param.name.span, message, expected=f"a statement `{param.name.id}[…] = …`")
 

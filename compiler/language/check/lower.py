@@ -119,6 +119,8 @@ class Lowering:
             form = f"{name}[k](…)" if name in INDEXED else f"{name}(…)"
             message = f"`{name}` is a function: call it, `{form}`"
             return self.arithmetic.refuse("TW0212", expr.span, message, expected="a value", found="a function")
+        if self._comes_later(name):
+            return poison(expr.span)
         meant = suggestion(name, self.known_names())
         if len(name) <= 2 and name.islower():
             return self._unbound(expr, name)
@@ -132,9 +134,15 @@ class Lowering:
 
     def unknown_tensor(self, name: tree.Name) -> None:
         """Reports a read of a name that no tensor or statement has."""
+        if self._comes_later(name.id):
+            return
         meant = suggestion(name.id, set(self.context.shaped))
         fix = replaced(name.span, meant) if meant else None
         self.arithmetic.refuse("TW0201", name.span, f"no tensor is called `{name.id}` here", fix=fix)
+
+    def _comes_later(self, name: str) -> bool:
+        """Whether a later statement defines the name: then the checks of order have reported the read."""
+        return self.context.taken.get(name, ("",))[0] == "a statement"
 
     def may_be_index(self, name: tree.Name) -> bool:
         """Whether an index may have this name: the names of dims, types, tensors and statements are taken."""

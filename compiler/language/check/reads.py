@@ -24,7 +24,7 @@ def read(lowering: Lowering, expr: tree.Read, scope: Scope) -> typed.Expr:
             lowering.index(subscript, scope)
         return poison(expr.span)
     subscripts = tuple(lowering.index(s, scope) for s in expr.subscripts)
-    if any(s.dtype == ERROR for s in subscripts):
+    if shaped.dtype == ERROR or any(s.dtype == ERROR for s in subscripts):
         return poison(expr.span)
     places = [
         Place(shaped.name, axis, subscript, extent, expr.span)
@@ -37,6 +37,8 @@ def read(lowering: Lowering, expr: tree.Read, scope: Scope) -> typed.Expr:
 def whole(lowering: Lowering, expr: tree.Name, scope: Scope) -> typed.Expr:
     """A name without subscripts: the value of a name of rank 0."""
     shaped = lowering.context.shaped[expr.id]
+    if shaped.dtype == ERROR:
+        return poison(expr.span)
     if shaped.shape:
         subscripts = ", ".join("ijklmnpq"[: len(shaped.shape)])
         return lowering.arithmetic.refuse(

@@ -18,7 +18,7 @@ from tilewright.compiler.language.check.walk import reads_values
 from tilewright.compiler.language.span import Span
 
 TYPE_PARAM, DIM, TENSOR, OUTPUT = "a type", "a dim", "a tensor", "an output"
-SCALAR, CONST, STATEMENT = "a scalar", "a const", "a statement"
+SCALAR, CONST, STATEMENT, WORD = "a scalar", "a const", "a statement", "a word of the language"
 
 
 def declare_names(context: Context, kernel: tree.Kernel) -> None:
@@ -26,15 +26,15 @@ def declare_names(context: Context, kernel: tree.Kernel) -> None:
     for type_param in kernel.type_params:
         _declare(context, type_param.name, TYPE_PARAM)
     for dim in kernel.dims:
-        if _declare(context, dim, DIM):
-            context.dims[dim.id] = dim.span
+        _declare(context, dim, DIM)
+        context.dims.setdefault(dim.id, dim.span)
     for param in (*kernel.tensors, *kernel.scalars, *kernel.outputs):
         _declare(context, param.name, _kind(kernel, param))
     for statement in kernel.statements:
         taken = context.taken.get(statement.name.id)
         if taken is None:
             _declare(context, statement.name, STATEMENT)
-        elif taken[0] not in (STATEMENT, OUTPUT, TENSOR):
+        elif taken[0] not in (STATEMENT, OUTPUT, TENSOR, WORD):
             _refuse_taken(context, statement.name, taken)
 
 
@@ -51,6 +51,7 @@ def _declare(context: Context, name: tree.Name, kind: str) -> bool:
         return False
     if name.id in typed.DTYPES or name.id in CONSTANTS or name.id in CONST_TYPES:
         context.problems.add("TW0204", name.span, f"`{name.id}` is a word of the language", expected="another name")
+        context.taken[name.id] = (WORD, name.span)
         return False
     context.taken[name.id] = (kind, name.span)
     return True

@@ -33,7 +33,12 @@ def missing_comma(context: Context) -> Diagnostic | None:
     """Two parameters, names or classes side by side."""
     if "COMMA" not in context.accepts or not (context.is_name(context.index) or context.found in ("const", "inout")):
         return None
-    if context.rule == "body_line" or context.first in ("import", "from") or context.wants_operator and context.rule != "header":
+    if (
+        context.rule == "body_line"
+        or context.first in ("import", "from")
+        or context.wants_operator
+        and context.rule != "header"
+    ):
         return None
     fix = Fix(context.span(context.index - 1).source.span(_end(context), _end(context)), ",", "write `,` here")
     return context.error("TW0123", f"a comma is missing before `{context.found}`", "`,`", fix=fix)
