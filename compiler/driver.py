@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tilewright.compiler.sources import Program, program
 from tilewright.compiler.specialise import digest, with_dims, with_layouts
 from tilewright.compiler.target import Target, find
 from tilewright.compiler.version import versions
+from tilewright.dialect import ods
 from tilewright.dialect.faults import InternalFault
 from tilewright.passes.base import Instrument
 from tilewright.runtime import artifact as artifacts
@@ -85,11 +86,12 @@ def artifact_of(job: Job, switches: Switches, instrument: Instrument | None = No
     target = find(job.target, switches)
     kernel = job.typed()
     cache, key = disk_cache(switches), cache_key(job, kernel, target, switches)
-    found = _from_cache(cache, key) if instrument is None else None
+    fresh = instrument is not None or job.settings.verify or switches.verify_passes
+    found = None if fresh else _from_cache(cache, key)
     if found is not None:
         return found
     made = _make(job, kernel, target, switches, instrument or Instrument())
-    if cache is not None and instrument is None:
+    if cache is not None and not fresh:
         cache.store(key, made.to_bytes())
     return made
 
@@ -105,7 +107,8 @@ def _from_cache(cache: DiskCache | None, key: str) -> Artifact | None:
 def _make(job: Job, kernel: TypedKernel, target: Target, switches: Switches, instrument: Instrument) -> Artifact:
     try:
         with _ONE_AT_A_TIME:
-            built = pipeline.compile_typed(kernel, target, job.settings, instrument, dict(job.dims))
+            settings = replace(job.settings, verify=job.settings.verify or switches.verify_passes)
+            built = pipeline.compile_typed(kernel, target, settings, instrument, dict(job.dims))
     except (InternalFault, AssertionError, LookupError, AttributeError, TypeError, NotImplementedError) as fault:
         raise CompilerFault(
             f"{type(fault).__name__}: {fault}", _leave_folder(fault, job, kernel, target, switches)
@@ -132,6 +135,17 @@ def _texts(job: Job, kernel: TypedKernel, target: Target) -> dict[str, str]:
     except Exception:  # the fault again, wherever it shows this time: the texts before it are what we are after
         pass
     return {f"pass-{number}": text for number, text in enumerate(texts)}
+
+
+def artifact_of_ir(
+    text: str, target_name: str, settings: Settings, switches: Switches, instrument: Instrument | None = None
+) -> Artifact:
+    """Go on from a dumped level; ``UnreadableText`` where the text is no module of ours."""
+    target = find(target_name, switches)
+    with _ONE_AT_A_TIME, ods.session():
+        module, level = pipeline.parse_level(text)
+        built = pipeline.compile_module(module, level, target, settings, instrument or Instrument())
+    return Artifact(built.plan, target.description(), built.code, built.notes, versions())
 
 
 def cache_key(job: Job, kernel: TypedKernel, target: Target, switches: Switches) -> str:
@@ -303,7 +317,9 @@ def instance_of(checked: CheckedKernel, types: Mapping[str, str] | None, consts:
         raise as_call_error(errors) from errors
 
 
-def as_call_error(errors: SourceErrors) -> CallError:
-    """The first of ``errors`` as an error of the call that brought it up."""
+def as_call_error(errors: SourceErrors, arguments: Iterable[str] = ()) -> CallError:
+    """The first of ``errors`` as an error of the call that brought it up, naming which of ``arguments`` is at fault."""
     first = errors.diagnostics[0]
-    return CallError(first.code, first.message.replace("`", ""), expected=first.expected, found=first.found)
+    named = next((name for name in arguments if f"`{name}`" in first.message), "")
+    message = first.message.replace("`", "")
+    return CallError(first.code, message, argument=named, expected=first.expected, found=first.found)

@@ -100,7 +100,11 @@ def _on_integers(function: str, operands: Sequence[Any], kind: Kind) -> Any:
             return arith.maxsi(first, arith.subi(constant(kind.name, 0), first))
         case "sign":
             positive = arith.select(_compare("gt", first, kind), constant(kind.name, 1), constant(kind.name, 0))
-            return positive if kind.unsigned else arith.select(_compare("lt", first, kind), constant(kind.name, -1), positive)
+            return (
+                positive
+                if kind.unsigned
+                else arith.select(_compare("lt", first, kind), constant(kind.name, -1), positive)
+            )
         case "fma":
             return arith.addi(arith.muli(operands[0], operands[1]), operands[2])
         case _:  # floor, ceil, round

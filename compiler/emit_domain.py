@@ -303,4 +303,3 @@ def unguarded_axis(index: str, body: Expr) -> tuple[str, int] | None:
             if isinstance(subscript, Index) and subscript.name == index and access is not Access.GUARDED:
                 return node.tensor, axis
     return None
-

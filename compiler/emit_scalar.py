@@ -193,7 +193,9 @@ class Scalars:
         """The conjunction of "this guarded subscript is inside" over ``reads``, or None where there is none."""
         condition: Any = None
         for read in reads:
-            for subscript, access, extent in zip(read.subscripts, read.access, self.names.shapes[read.tensor], strict=True):
+            for subscript, access, extent in zip(
+                read.subscripts, read.access, self.names.shapes[read.tensor], strict=True
+            ):
                 if access is Access.GUARDED:
                     value, limit = self.emit(subscript, path), self.emit(extent)
                     condition = both(condition, arith.cmpi(P.sge, value, constant(INDEX, 0)))

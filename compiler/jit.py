@@ -15,7 +15,7 @@ from tilewright.compiler import driver
 from tilewright.compiler.driver import Compiled, Job
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.frontend import CheckedKernel, infer_instance
-from tilewright.compiler.language.typed import Instance
+from tilewright.compiler.language.typed import Instance, TypedKernel
 from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program, program
 from tilewright.compiler.target import Target, device_for, find
@@ -71,6 +71,15 @@ class JitKernel:
             runnable = self._remember(key, values, static, target or self._target, device)
         return runnable.run(values, out, seen)
 
+    def typed_for(self, values: Mapping[str, Any]) -> tuple[TypedKernel, dict[str, Any]]:
+        """The typed kernel that a call with these values means, and its arguments: what the reference evaluates."""
+        collect(self._checked.name, self._names, (), values)
+        static = {name: value for name, value in values.items() if name in self._static}
+        arguments = {name: value for name, value in values.items() if name not in self._static}
+        self._fingerprints(arguments)
+        instance = self._specialisation(arguments, static, find("cpu", self._switches)).instance
+        return Job(self._source, self._checked.name, instance).typed(), arguments
+
     def _fingerprints(self, values: Mapping[str, Any]) -> Fingerprints:
         marks, pointers = [], []
         for name in self._tensors:
@@ -114,7 +123,7 @@ class JitKernel:
         try:
             return infer_instance(self._checked, dtypes, consts, types)
         except SourceErrors as errors:
-            raise driver.as_call_error(errors) from errors
+            raise driver.as_call_error(errors, (*self._names, *self._static)) from errors
 
     def _layouts(self, views: Mapping[str, TensorView]) -> tuple[tuple[str, str], ...]:
         """How the tensors lie that the declaration leaves free and that are not row-major."""

@@ -7,17 +7,19 @@ legality, printing, timing, judging by the interpreters) in ``passes/base.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tilewright.compiler.emit import emit
+from tilewright.compiler.explain import reasons
 from tilewright.compiler.interface import attach, attached, interface_of
+from tilewright.compiler.judge import semantics_for
 from tilewright.compiler.language.typed import TypedKernel
 from tilewright.compiler.planning import plan_of
 from tilewright.compiler.target import Target
 from tilewright.dialect import ods
 from tilewright.dialect.printing import dump, parse_module
-from tilewright.passes.base import Instrument, Pass, run_passes
+from tilewright.passes.base import Instrument, Pass, Stopped, run_passes
 from tilewright.passes.names import UnknownPass, near
 from tilewright.passes.schedule import Schedule
 from tilewright.passes.tensor.axes import Axes
@@ -38,12 +40,14 @@ class Settings:
 
     ``disabled`` are names of optional passes, ``schedules`` replace the rule's by launch name, ``keep`` asks for the
     IR of every level and the text of the code among the notes, ``facts`` are what the code may assume of a call.
+    ``verify`` runs the IR before and after each pass; it never changes the result.
     """
 
     disabled: frozenset[str] = frozenset()
     schedules: tuple[Schedule, ...] = ()
     facts: tuple[str, ...] = ()
     keep: bool = False
+    verify: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,21 +70,45 @@ def compile_typed(
 
 
 def compile_module(module: Any, level: str, target: Target, settings: Settings, instrument: Instrument) -> Built:
-    """Go on from a module at ``level``, one of ``LEVELS``; inside an MLIR session."""
+    """Go on from a module at ``level``, one of ``LEVELS``; inside an MLIR session.
+
+    A dump of the tensor level may be from before or after any of its passes: all of them run (again).
+    """
     interface = attached(module)
     if interface is None:
         raise CallError(
             "TW1207", "the IR does not say how its kernel is called", expected="module attribute tw.interface"
         )
+    if settings.verify and level == "tensor":
+        instrument = replace(instrument, semantics=semantics_for(module, interface))
+    passed = LEVELS[1 : LEVELS.index(level) + 1] + (LEVELS[:1] if level != "tensor" else ())
     notes: dict[str, str] = {}
     for stage, passes in road(target, settings):
-        if LEVELS.index(stage) < LEVELS.index(level):
+        if stage in passed:
             continue
-        module = run_passes(module, passes, instrument)
-        attach(module, interface)
+        module = _run(module, passes, instrument, interface)
         if settings.keep:
-            notes[f"{stage}.mlir"] = dump(module, locations=True) + "\n"
+            notes |= level_notes(module, stage, target)
     return back_end(module, interface, target, settings, notes)
+
+
+def _run(module: Any, passes: Sequence[Pass], instrument: Instrument, interface: Plan) -> Any:
+    """The module after ``passes``; it carries the interface also where a pass was the last one wanted."""
+    try:
+        module = run_passes(module, passes, instrument)
+    except Stopped as stop:
+        attach(stop.module, interface)
+        raise
+    attach(module, interface)
+    return module
+
+
+def level_notes(module: Any, level: str, target: Target) -> dict[str, str]:
+    """The dump of a level, and after partition the reasons of what was decided."""
+    notes = {f"{level}.mlir": dump(module, locations=True) + "\n"}
+    if level == "plan":
+        notes["explain.txt"] = reasons(module, target.machine)
+    return notes
 
 
 def road(target: Target, settings: Settings) -> list[tuple[str, list[Pass]]]:
@@ -88,8 +116,6 @@ def road(target: Target, settings: Settings) -> list[tuple[str, list[Pass]]]:
 
     Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
     """
-    from tilewright.passes.tensor.axes import Axes
-    from tilewright.passes.tensor.common import Common
     stages: list[tuple[str, list[Pass]]] = [
         ("tensor", [Axes(), Common(), Fuse(), Common()]),
         ("plan", [Partition()]),

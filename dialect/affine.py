@@ -15,6 +15,11 @@ class NotAffine(ValueError):
     """An expression of an unknown kind, or with a zero divisor where it is evaluated."""
 
 
+def exact(expression: Any) -> Any:
+    """The expression as an object of its own class: operators give the class of the operation, also where it folded."""
+    return expression.maybe_downcast()
+
+
 _BINARY: tuple[tuple[Any, Callable[[Any, Any], Any]], ...] = (
     (ir.AffineAddExpr, lambda a, b: a + b),
     (ir.AffineMulExpr, lambda a, b: a * b),
@@ -26,6 +31,7 @@ _BINARY: tuple[tuple[Any, Callable[[Any, Any], Any]], ...] = (
 
 def evaluate(expression: Any, dims: Sequence[Any], symbols: Sequence[Any]) -> Any:
     """The value of an affine expression; `dims` and `symbols` are integers or integer arrays that broadcast."""
+    expression = exact(expression)
     if isinstance(expression, ir.AffineConstantExpr):
         return expression.value
     if isinstance(expression, ir.AffineDimExpr):
@@ -53,6 +59,7 @@ def evaluate_map(affine_map: Any, dims: Sequence[Any] = (), symbols: Sequence[An
 
 def coefficients(expression: Any, dims: int, symbols: int) -> tuple[tuple[int, ...], tuple[int, ...], int] | None:
     """(dim coefficients, symbol coefficients, constant) of a linear expression; None if it is not linear."""
+    expression = exact(expression)
     if isinstance(expression, (ir.AffineModExpr, ir.AffineFloorDivExpr, ir.AffineCeilDivExpr)):
         return None
     if isinstance(expression, ir.AffineAddExpr):

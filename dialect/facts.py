@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tilewright.dialect.affine import exact
 from tilewright.dialect.mlir import ir
 
 Interval = tuple[int | None, int | None]
@@ -96,6 +97,7 @@ def _read(text: str, draft: _Draft) -> None:
 
 def divisor_of(expression: Any, dims: Sequence[str], facts: Facts) -> int:
     """The largest number known to divide an affine expression over the dims (0 for the constant 0)."""
+    expression = exact(expression)
     if isinstance(expression, ir.AffineConstantExpr):
         return abs(int(expression.value))
     if isinstance(expression, ir.AffineSymbolExpr):
@@ -115,6 +117,7 @@ def divisor_of(expression: Any, dims: Sequence[str], facts: Facts) -> int:
 
 def interval_of(expression: Any, dims: Sequence[str], facts: Facts) -> Interval:
     """Bounds of an affine expression over the dims."""
+    expression = exact(expression)
     if isinstance(expression, ir.AffineConstantExpr):
         return expression.value, expression.value
     if isinstance(expression, ir.AffineSymbolExpr):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from tilewright.dialect.mlir import arith, ir
@@ -18,7 +18,7 @@ from tilewright.dialect.mlir import arith, ir
 NO_POSITION = -1
 
 
-class FoldKind(str, Enum):
+class FoldKind(StrEnum):
     ADD = "add"
     MUL = "mul"
     MAX = "max"

@@ -55,6 +55,11 @@ TENSOR = Level(
     inside={"tw.map": _POINT, "tw.fold": _POINT},
 )
 TILE = Level("tile", _CONTAINERS | _CELL | {"tile.grid"}, inside={"tile.grid": _CELL, "tile.stage": _STAGE})
+TILE_GPU = Level(
+    "tile-gpu",
+    TILE.operations | {"tile.convert"},
+    inside={"tile.grid": _CELL | {"tile.convert"}, "tile.stage": _STAGE | {"tile.convert"}},
+)
 CPU = Level(
     "cpu",
     frozenset({"builtin.module", "builtin.unrealized_conversion_cast"}),
@@ -67,7 +72,7 @@ THREAD = Level(
 )
 LLVM = Level("llvm", frozenset({"builtin.module"}), frozenset({"llvm"}))
 
-LEVELS: Mapping[str, Level] = {level.name: level for level in (TENSOR, TILE, CPU, THREAD, LLVM)}
+LEVELS: Mapping[str, Level] = {level.name: level for level in (TENSOR, TILE, TILE_GPU, CPU, THREAD, LLVM)}
 
 
 def check_level(module: Any, level: str) -> None:

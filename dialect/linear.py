@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tilewright.dialect.affine import exact
 from tilewright.dialect.mlir import ir
 
 
@@ -34,7 +35,8 @@ class LinearForm:
     @property
     def constant(self) -> int | None:
         """The offset as a number, None if it depends on dims."""
-        return self.offset.value if isinstance(self.offset, ir.AffineConstantExpr) else None
+        offset = exact(self.offset)
+        return int(offset.value) if isinstance(offset, ir.AffineConstantExpr) else None
 
 
 def linear_form(value: Any, dims: Sequence[str], symbols: Mapping[Any, int] | None = None) -> LinearForm | None:
@@ -60,7 +62,7 @@ class _Analysis:
     def form(self, value: Any) -> LinearForm | None:
         if value in self.symbols:
             return LinearForm((), ir.AffineSymbolExpr.get(self.symbols[value]))
-        if ir.BlockArgument.isinstance(value):
+        if isinstance(value, ir.BlockArgument):
             return LinearForm(((value, 1),), ir.AffineConstantExpr.get(0))
         op = value.owner.operation
         if op.name == "tw.dim":
@@ -127,6 +129,7 @@ def _quotient(name: str, left: LinearForm, right: LinearForm) -> LinearForm | No
 
 def _not_negative(expression: Any) -> bool:
     """Whether an expression of dims (each >= 0) is visibly >= 0."""
+    expression = exact(expression)
     if isinstance(expression, ir.AffineConstantExpr):
         return bool(expression.value >= 0)
     if isinstance(expression, ir.AffineSymbolExpr):

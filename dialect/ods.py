@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tilewright.dialect.faults import InternalFault
-from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import dialect as upstream
 from tilewright.dialect.mlir import ir, new_context, stub_dialect_module
 
@@ -42,8 +41,9 @@ def register(dialect_class: Any) -> None:
 @functools.cache
 def shared_context() -> Any:
     """The process's one long-lived context (MLIR data stays with its context; one per process does not leak)."""
+    from tilewright.dialect import tile_gpu  # noqa: F401  (what it declares is loaded with its dialect)
     from tilewright.dialect.tensor import TensorDialect
-    from tilewright.dialect.tile_gpu import TileDialect  # with its attributes, which load with the dialect
+    from tilewright.dialect.tile import TileDialect
 
     context = new_context()
     with context, ir.Location.unknown():

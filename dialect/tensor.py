@@ -38,21 +38,21 @@ class TensorDialect(ext.Dialect, name="tw"):  # type: ignore[misc,call-arg]
     """The tensor level."""
 
 
-class DimOp(TensorDialect.Operation, name="dim", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class DimOp(TensorDialect.Operation, name="dim", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """A dim symbol as a value of type ``index``."""
 
     symbol: ir.StringAttr
     result: ext.Result[ir.IndexType]
 
 
-class TableOp(TensorDialect.Operation, name="table", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class TableOp(TensorDialect.Operation, name="table", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """A constant tensor of static shape."""
 
     values: Any
     result: ext.Result[Any]
 
 
-class MapOp(TensorDialect.Operation, name="map", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class MapOp(TensorDialect.Operation, name="map", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """One value at every point of a domain; one result tensor per yielded value."""
 
     __annotations__ = ods.mixed("outs", ext.Result[Any])
@@ -68,7 +68,7 @@ class MapOp(TensorDialect.Operation, name="map", traits=[ods.Pure]):  # type: ig
         return _verify_domain_op(op, reduces=False)
 
 
-class FoldOp(TensorDialect.Operation, name="fold", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class FoldOp(TensorDialect.Operation, name="fold", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """Folds over the indices after the first ``parallel`` ones."""
 
     __annotations__ = ods.mixed("outs", ext.Result[Any])
@@ -87,7 +87,7 @@ class FoldOp(TensorDialect.Operation, name="fold", traits=[ods.Pure]):  # type: 
         return _verify_domain_op(op, reduces=True)
 
 
-class ReadOp(TensorDialect.Operation, name="read", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class ReadOp(TensorDialect.Operation, name="read", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """One element of a tensor; ``active`` and ``otherwise`` protect it."""
 
     tensor: ext.Operand[Any]
@@ -102,7 +102,7 @@ class ReadOp(TensorDialect.Operation, name="read", traits=[ods.Pure]):  # type: 
         return _verify_read(op)
 
 
-class YieldOp(TensorDialect.Operation, name="yield", traits=[ir.IsTerminatorTrait, ods.Pure]):  # type: ignore[name-defined,misc]
+class YieldOp(TensorDialect.Operation, name="yield", traits=[ir.IsTerminatorTrait, ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """Ends a region of a map or fold."""
 
     __annotations__ = ods.mixed("values", ext.Operand[Any])
@@ -319,7 +319,8 @@ def _verify_domain_op(op: Any, reduces: bool) -> bool:
     if len(domain.extents.results) != len(domain.indices):
         return _fail(op, f"'{op.name}' has {len(domain.indices)} indices but {len(domain.extents.results)} extents")
     if domain.constraints.n_dims != len(domain.indices):
-        return _fail(op, f"'{op.name}' constraints have {domain.constraints.n_dims} dims, expected {len(domain.indices)}")
+        found, expected = domain.constraints.n_dims, len(domain.indices)
+        return _fail(op, f"'{op.name}' constraints have {found} dims, expected {expected}")
     body = block_of(op, BODY)
     if body is None or len(body.arguments) != len(domain.indices):
         return _fail(op, f"'{op.name}' needs a body with {len(domain.indices)} index arguments")

@@ -29,7 +29,7 @@ class TileDialect(ext.Dialect, name="tile"):  # type: ignore[misc,call-arg]
     """The neutral tile level."""
 
 
-class GridOp(TileDialect.Operation, name="grid"):  # type: ignore[name-defined,misc]
+class GridOp(TileDialect.Operation, name="grid"):  # type: ignore[name-defined,misc,call-arg]
     """Independent cells; the region's arguments are the first coordinates of a cell."""
 
     extents: Sequence[ext.Operand[ir.IndexType]]
@@ -41,7 +41,7 @@ class GridOp(TileDialect.Operation, name="grid"):  # type: ignore[name-defined,m
         return _verify_grid(op)
 
 
-class LoadOp(TileDialect.Operation, name="load", traits=[ods.ReadsMemory]):  # type: ignore[name-defined,misc]
+class LoadOp(TileDialect.Operation, name="load", traits=[ods.ReadsMemory]):  # type: ignore[name-defined,misc,call-arg]
     """A tile of a view by an index map; what is outside or inactive becomes ``otherwise``."""
 
     view: ext.Operand[Any]
@@ -62,7 +62,7 @@ class LoadOp(TileDialect.Operation, name="load", traits=[ods.ReadsMemory]):  # t
         return _verify_access(op, load_view(op).access, op.operation.results[0].type)
 
 
-class StoreOp(TileDialect.Operation, name="store"):  # type: ignore[name-defined,misc]
+class StoreOp(TileDialect.Operation, name="store"):  # type: ignore[name-defined,misc,call-arg]
     """Stores a tile through an index map; ``combine`` is "none" or a fold kind."""
 
     tile: ext.Operand[Any]
@@ -83,7 +83,7 @@ class StoreOp(TileDialect.Operation, name="store"):  # type: ignore[name-defined
         return _verify_access(op, view.access, view.tile.type)
 
 
-class StageOp(TileDialect.Operation, name="stage"):  # type: ignore[name-defined,misc]
+class StageOp(TileDialect.Operation, name="stage"):  # type: ignore[name-defined,misc,call-arg]
     """A buffer of one grid cell, filled by its region, read-only afterwards."""
 
     sizes: Sequence[ext.Operand[ir.IndexType]]
@@ -96,7 +96,7 @@ class StageOp(TileDialect.Operation, name="stage"):  # type: ignore[name-defined
         return _verify_stage(op)
 
 
-class ContractOp(TileDialect.Operation, name="contract", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class ContractOp(TileDialect.Operation, name="contract", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """``acc + sum of a * b`` over the axes that the result does not have, in acc's type."""
 
     a: ext.Operand[Any]
@@ -110,7 +110,7 @@ class ContractOp(TileDialect.Operation, name="contract", traits=[ods.Pure]):  # 
         return _verify_contract(op)
 
 
-class ReduceOp(TileDialect.Operation, name="reduce", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class ReduceOp(TileDialect.Operation, name="reduce", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """Folds tiles over some of their axes."""
 
     __annotations__ = {**ods.mixed("tiles", ext.Operand[Any]), **ods.mixed("results", ext.Result[Any])}
@@ -123,7 +123,7 @@ class ReduceOp(TileDialect.Operation, name="reduce", traits=[ods.Pure]):  # type
         return _verify_reduce(op)
 
 
-class BroadcastOp(TileDialect.Operation, name="broadcast", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class BroadcastOp(TileDialect.Operation, name="broadcast", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """Repeats a tile along new axes; ``axes[k]`` is the result axis of source axis k (also a transposition)."""
 
     tile: ext.Operand[Any]
@@ -135,7 +135,7 @@ class BroadcastOp(TileDialect.Operation, name="broadcast", traits=[ods.Pure]):  
         return _verify_broadcast(op)
 
 
-class IotaOp(TileDialect.Operation, name="iota", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class IotaOp(TileDialect.Operation, name="iota", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """The position along one axis, as ``index``."""
 
     axis: Any
@@ -146,7 +146,7 @@ class IotaOp(TileDialect.Operation, name="iota", traits=[ods.Pure]):  # type: ig
         return _verify_iota(op)
 
 
-class SplatOp(TileDialect.Operation, name="splat", traits=[ods.Pure]):  # type: ignore[name-defined,misc]
+class SplatOp(TileDialect.Operation, name="splat", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """A scalar as a tile."""
 
     scalar: ext.Operand[Any]
@@ -157,7 +157,7 @@ class SplatOp(TileDialect.Operation, name="splat", traits=[ods.Pure]):  # type: 
         return _verify_splat(op)
 
 
-class YieldOp(TileDialect.Operation, name="yield", traits=[ir.IsTerminatorTrait, ods.Pure]):  # type: ignore[name-defined,misc]
+class YieldOp(TileDialect.Operation, name="yield", traits=[ir.IsTerminatorTrait, ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
     """Ends a grid or a stage."""
 
     values: Sequence[ext.Operand[Any]]
@@ -311,7 +311,7 @@ def grid_tiles(op: Any) -> tuple[int, ...]:
 def stage(
     sizes: Sequence[int | Any], element: Any, fill: Callable[[Any], None], space: str = "cell", loc: Any = None
 ) -> Any:
-    """``tile.stage``: ``sizes`` are ints or index values; ``fill(buffer)`` stores into the buffer. Returns the buffer."""
+    """``tile.stage``: ``sizes`` are ints or index values, ``fill(buffer)`` stores into it. Returns the buffer."""
     buffer = view_type([s if isinstance(s, int) else None for s in sizes], element)
     dynamic = [s for s in sizes if not isinstance(s, int)]
     op = ods.create("tile.stage", [buffer], dynamic, {"space": ir.StringAttr.get(space)}, 1, loc)
@@ -357,7 +357,8 @@ def broadcast(tile: Any, axes: Sequence[int], shape: Sequence[int], loc: Any = N
     if list(axes) == list(range(len(shape))) and shape_of(tile) == tuple(shape):
         return tile
     element = ir.RankedTensorType(tile.type).element_type
-    return ods.create("tile.broadcast", [tile_type(shape, element)], [tile], {"axes": ods.i64_array(axes)}, loc=loc).result
+    attributes = {"axes": ods.i64_array(axes)}
+    return ods.create("tile.broadcast", [tile_type(shape, element)], [tile], attributes, loc=loc).result
 
 
 def broadcast_axes(op: Any) -> tuple[int, ...]:

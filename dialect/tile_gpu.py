@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tilewright.dialect import layout as layouts
+from tilewright.dialect import ods
 from tilewright.dialect.faults import InternalFault
-from tilewright.dialect.mlir import ir
+from tilewright.dialect.mlir import ext, ir
 from tilewright.dialect.tile import TileDialect
 
 
@@ -44,3 +45,10 @@ def layout_of(type_: Any) -> layouts.Layout | None:
 @functools.lru_cache(maxsize=4096)
 def _parsed(text: str) -> layouts.Layout:
     return layouts.parse(text)
+
+
+class ConvertOp(TileDialect.Operation, name="convert", traits=[ods.Pure]):  # type: ignore[name-defined,misc,call-arg]
+    """The same tile in another layout: through registers, shuffles or shared memory, as the layouts demand."""
+
+    tile: ext.Operand[Any]
+    result: ext.Result[Any]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tilewright.dialect import ods
 from tilewright.dialect.faults import InternalFault, PassFault
 from tilewright.dialect.legality import check_level
 from tilewright.dialect.mlir import ir, passmanager
@@ -56,7 +57,8 @@ class NativePass(Pass):
 
     def _manager(self) -> Any:
         try:
-            return passmanager.PassManager.parse(f"builtin.module({self.pipeline})")
+            with ods.session():
+                return passmanager.PassManager.parse(f"builtin.module({self.pipeline})")
         except (ir.MLIRError, ValueError) as error:
             raise InternalFault(f"MLIR has no pass pipeline {self.pipeline!r}: {error}") from error
 

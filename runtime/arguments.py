@@ -86,9 +86,9 @@ def check_call(plan: Plan, views: Mapping[str, TensorView], device: str) -> dict
     for argument in tensors:
         _check_tensor(argument, views[argument.name], device)
     dims = bind_dims(plan, views)
+    _check_requires(plan, dims)
     for argument in tensors:
         _check_shape(plan, argument, views[argument.name], dims)
-    _check_requires(plan, dims)
     _check_facts(plan, dims, views)
     return dims
 

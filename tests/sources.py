@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from tilewright.compiler.language import frontend, typed
@@ -13,7 +13,7 @@ from tilewright.compiler.language.span import Source
 Const = bool | int | float
 
 
-@lru_cache(maxsize=None)
+@cache
 def module_of(path: Path) -> frontend.Module:
     return frontend.load_module(Source(path.name, path.read_text(encoding="utf-8")), path.parent)
 

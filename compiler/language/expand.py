@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tilewright.compiler.language import limits, tree
 from tilewright.compiler.language.check.problems import Problems, note, replaced
-from tilewright.compiler.language.check.vocabulary import CONSTANTS, CUMULATIVE, FUNCTIONS, INDEXED, suggestion
+from tilewright.compiler.language.check.vocabulary import CONSTANTS, CUMULATIVE, FUNCTIONS, INDEXED
 from tilewright.compiler.language.span import Span
 from tilewright.compiler.language.typed import DTYPES
 
@@ -29,6 +29,7 @@ class Definition:
 
     macro: tree.Macro
     visible: Mapping[str, Definition] = field(compare=False, repr=False, hash=False)
+    recursive: bool = False  # reported where it is defined; its uses are not expanded
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Use:
     binders: Mapping[str, tuple[tree.Binder, ...]]
     where: tree.Expr | None
     arguments: tuple[tree.Expr, ...]
-    stack: tuple[str, ...]
+    depth: int
     own: Mapping[str, str] = field(default_factory=dict)
     reduced: frozenset[str] = frozenset()
 
@@ -66,6 +67,7 @@ class Expander:
         self.problems = problems
         self.nodes = 0
         self._fresh = 0
+        self._sizes: dict[int, tuple[tree.Node, int]] = {}
 
     # ------------------------------------------------------------ what the kernel wrote
 
@@ -74,10 +76,10 @@ class Expander:
         self._count(expr.span)
         match expr:
             case tree.Call(name=name) if name.id in self.visible and name.id not in FUNCTIONS:
-                return self._use(self.visible[name.id], expr, tuple(map(self.expand, expr.arguments)), (), None, ())
+                return self._use(self.visible[name.id], expr, tuple(map(self.expand, expr.arguments)), (), None, 0)
             case tree.Reduce(name=name) if name.id in self.visible and name.id not in INDEXED:
                 parts = self._parts(expr)
-                return self._use(self.visible[name.id], expr, parts.arguments, parts.binders, parts.where, ())
+                return self._use(self.visible[name.id], expr, parts.arguments, parts.binders, parts.where, 0)
             case tree.Reduce():
                 return self._parts(expr)
         return mapped(expr, self.expand)
@@ -103,20 +105,21 @@ class Expander:
         arguments: tuple[tree.Expr, ...],
         binders: tuple[tree.Binder, ...],
         where: tree.Expr | None,
-        stack: tuple[str, ...],
+        depth: int,
     ) -> tree.Expr:
         macro = definition.macro
-        if not self._fits(macro, site, arguments, binders, stack):
+        if definition.recursive:
             return poison(site.span)
-        if len(stack) >= limits.EXPANSION_DEPTH:
+        if not self._fits(macro, site, arguments, binders):
+            return poison(site.span)
+        if depth >= limits.EXPANSION_DEPTH:
             self.problems.add("TW0810", site.span, f"macros are nested deeper than {limits.EXPANSION_DEPTH} uses")
             raise ExpansionLimit
         single = len(macro.indices) == 1
         groups = (binders,) if single else tuple((b,) for b in binders)
         formal = {index.id: group for index, group in zip(macro.indices, groups, strict=True)} if macro.indices else {}
         params = {p.id: a for p, a in zip(macro.params, arguments, strict=True)}
-        inner = (*stack, macro.name.id)
-        use = Use(definition, site.span, params, formal, where, arguments, inner)
+        use = Use(definition, site.span, params, formal, where, arguments, depth + 1)
         return self._body(macro.body, use)
 
     def _fits(
@@ -125,13 +128,8 @@ class Expander:
         site: tree.Call | tree.Reduce,
         arguments: tuple[tree.Expr, ...],
         binders: tuple[tree.Binder, ...],
-        stack: tuple[str, ...],
     ) -> bool:
         name, here = macro.name.id, note(macro.span, f"`{macro.name.id}` is defined here")
-        if name in stack:
-            message = f"macro `{name}` uses itself: macros cannot be recursive"
-            self.problems.add("TW0703", site.name.span, message, notes=here)
-            return False
         if len(arguments) != len(macro.params):
             self.problems.add(
                 "TW0701",
@@ -189,14 +187,25 @@ class Expander:
             return self._index(name, span, use)
         if name in CONSTANTS or name in DTYPES:
             return tree.Name(span, name)
-        return self._unseen(expr, span, use)
+        return poison(span)  # reported where the macro is defined
 
     def _argument(self, name: str, span: Span, use: Use) -> tree.Expr:
         argument = use.params[name]
         outside = frozenset(use.binders) - use.reduced
         if use.bounded and outside and free_names(argument) & use.callers():
             self._refuse_bounds(span, use)
+        self._count(use.site, self._size(argument))
         return argument
+
+    def _size(self, argument: tree.Node) -> int:
+        """The nodes of an argument: it is shared by its uses, and every later stage meets each of them."""
+        known = self._sizes.get(id(argument))
+        if known is not None:
+            return known[1]
+        parts = (part for value in vars(argument).values() for part in (value if isinstance(value, tuple) else (value,)))
+        size = 1 + sum(self._size(part) for part in parts if isinstance(part, tree.Node))
+        self._sizes[id(argument)] = (argument, size)
+        return size
 
     def _index(self, name: str, span: Span, use: Use) -> tree.Expr:
         group = use.binders[name]
@@ -223,24 +232,10 @@ class Expander:
             fix=replaced(use.site, f"{name}[{binders}]({first} if {condition} else -inf)"),
         )
 
-    def _unseen(self, expr: tree.Name, span: Span, use: Use) -> tree.Expr:
-        macro = use.definition.macro
-        known = {p.id for p in (*macro.params, *macro.indices)}
-        meant = suggestion(expr.id, known)
-        self.problems.add(
-            "TW0706",
-            expr.span,
-            f"`{expr.id}` is not a parameter of the macro `{macro.name.id}`",
-            expected="a parameter, an index that the macro binds, or a built-in",
-            notes=note(macro.name.span, "a macro sees only what it is given: add a parameter"),
-            fix=replaced(expr.span, meant) if meant else None,
-        )
-        return poison(span)
-
     def _read(self, expr: tree.Read, span: Span, use: Use) -> tree.Expr:
         target = self._body(expr.name, use) if expr.name.id in use.params else None
         if target is None:
-            return self._unseen(expr.name, span, use)
+            return poison(span)
         if not isinstance(target, tree.Name):
             message = f"`{expr.name.id}` is read with subscripts in the macro, so it must be given the name of a tensor"
             self.problems.add("TW0707", target.span, message, found=f"`{target.span.text}`")
@@ -261,7 +256,9 @@ class Expander:
             return poison(span) if target is None else tree.Call(span, target, arguments)
         if name in use.definition.visible and name not in FUNCTIONS:
             nested = tree.Call(span, called, arguments)
-            return self._use(use.definition.visible[name], nested, arguments, (), None, use.stack)
+            return self._use(use.definition.visible[name], nested, arguments, (), None, use.depth)
+        if name not in FUNCTIONS and name not in INDEXED and name not in DTYPES:
+            return poison(span)  # reported where the macro is defined
         return tree.Call(span, called, arguments)
 
     def _type_argument(self, name: str, use: Use) -> tree.Name | None:
@@ -296,8 +293,8 @@ class Expander:
         name = tree.Name(expr.name.span.used_at(use.site), expr.name.id)
         result = tree.Reduce(span, name, binders, where, arguments)
         if name.id in use.definition.visible and name.id not in INDEXED:
-            return self._use(use.definition.visible[name.id], result, arguments, binders, where, use.stack)
-        return result
+            return self._use(use.definition.visible[name.id], result, arguments, binders, where, use.depth)
+        return result if name.id in INDEXED or name.id in FUNCTIONS else poison(span)
 
     def _binders(self, expr: tree.Reduce, use: Use) -> tuple[tuple[tree.Binder, ...], tree.Expr | None, Use]:
         """The binders of a reduction in a body, the caller's bound on them, and the use inside the reduction."""

@@ -7,12 +7,13 @@ links that lead out of either folder are refused, and so are cycles.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tilewright.compiler.language import limits, tree
 from tilewright.compiler.language.check.problems import Problems, note, replaced
 from tilewright.compiler.language.check.vocabulary import CONSTANTS, FUNCTIONS, INDEXED, suggestion
+from tilewright.compiler.language.definitions import check_definitions
 from tilewright.compiler.language.expand import Definition
 from tilewright.compiler.language.parse import parse_items
 from tilewright.compiler.language.span import Source, Span
@@ -76,6 +77,8 @@ class Modules:
             else:
                 self._check_parameters(macro)
                 macros[name] = visible[name] = Definition(macro, visible)
+        for name in check_definitions(macros, self.problems):
+            macros[name] = visible[name] = replace(macros[name], recursive=True)
         return macros
 
     def _check_parameters(self, macro: tree.Macro) -> None:

@@ -31,9 +31,9 @@ NEVER = 99
 class Piece:
     """A token with how it joins what precedes it.
 
-    ``group`` is the number of the innermost bracket around it (-1 outside all), ``bracket`` its sign, ``depth`` how many
-    are open, ``looseness`` how gladly a line breaks before it. ``comments`` stand on lines of their own before it, ``remark``
-    behind it on its line; both force a break.
+    ``group`` is the number of the innermost bracket around it (-1 outside all), ``bracket`` its sign, ``depth`` how
+    many are open, ``looseness`` how gladly a line breaks before it. ``comments`` stand on lines of their own before it,
+    ``remark`` behind it on its line; both force a break.
     """
 
     text: str

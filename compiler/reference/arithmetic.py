@@ -7,10 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tilewright.compiler.reference.numerics import INTEGERS, is_float, wrap
-from tilewright.compiler.reference.rounding import UNIT, Rules, hull, settle
+from tilewright.compiler.reference.rounding import Rules, hull, settle
 from tilewright.compiler.reference.values import Array, Value, dense, either, some, total, worst
-
-ZERO = np.float64(0.0)
 
 
 def unary(rules: Rules, op: str, value: Value) -> Value:
@@ -73,34 +71,6 @@ def _divide(rules: Rules, left: Value, right: Value) -> Value:
     return _settle(rules, left, right, data, error, unsure)
 
 
-def _quotient(rules: Rules, left: Value, right: Value) -> tuple[Array, Array | None]:
-    """``floor(left / right)`` and where the rounding of the quotient could change it."""
-    ratio = _divide(rules, left, right)
-    floor = np.floor(ratio.data)
-    if not rules.bound:
-        return floor, None
-    low, high = np.floor(ratio.data - dense(ratio.error, floor)), np.floor(ratio.data + dense(ratio.error, floor))
-    return floor, either(ratio.unsure, some((low != high) & np.isfinite(ratio.data)))
-
-
-def _floor_divide(rules: Rules, left: Value, right: Value) -> Value:
-    floor, unsure = _quotient(rules, left, right)
-    return _settle(rules, left, right, floor, None, unsure)
-
-
-def _remainder(rules: Rules, left: Value, right: Value) -> Value:
-    floor, unsure = _quotient(rules, left, right)
-    data = np.where(np.isinf(right.data) & np.isfinite(left.data), np.mod(left.data, right.data), np.nan)
-    data = np.where(np.isinf(right.data), data, left.data - floor * right.data)
-    if not rules.bound:
-        return _settle(rules, left, right, data, None)
-    whole = np.abs(floor * right.data)
-    error = total(left.error, None if right.error is None else np.abs(floor) * right.error)
-    integral = (left.data == np.rint(left.data)) & (right.data == np.rint(right.data)) & (whole < 2.0**24)
-    own = np.where(integral, 0.0, 2 * UNIT.get(left.dtype, 2.0**-24) * (np.abs(left.data) + whole))
-    return _settle(rules, left, right, data, total(error, own), unsure)
-
-
 def _settle(
     rules: Rules, left: Value, right: Value, data: Array, error: Array | None, unsure: Array | None = None
 ) -> Value:
@@ -126,8 +96,6 @@ _FLOAT: dict[str, Callable[[Rules, Value, Value], Value]] = {
     "-": _subtract,
     "*": _multiply,
     "/": _divide,
-    "//": _floor_divide,
-    "%": _remainder,
 }
 
 

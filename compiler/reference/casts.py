@@ -62,7 +62,7 @@ def _to_float(rules: Rules, value: Value, dtype: str, rescaled: bool) -> Value:
     data = round_to(value.data, dtype)
     error = None if value.error is None else rounded_hull(value.data, data, value.error, dtype)
     if rescaled and value.error is not None:
-        error = dense(error, data) + np.abs(data) * _unit(dtype) * 2
+        error = dense(error, data) + np.abs(data - value.data) + np.abs(data) * _unit(dtype) * 2
     if error is None:
         return Value(dtype, data, None, value.unsure, value.fault)
     lost = either(some(~np.isfinite(error) & np.isfinite(data)), some(np.isinf(data) & (error > 0)))

@@ -70,7 +70,7 @@ def _sum(rules: Rules, body: Value, domain: Domain) -> Value:
     terms = domain.kept(body.data, 0.0)
     data = terms.sum(axis=domain.axes)
     if not rules.bound:
-        return settle(rules, body.dtype, data)
+        return settle(rules, body.dtype, data, units=0)
     sizes = np.abs(terms)
     size = sizes.sum(axis=domain.axes)
     counts = domain.counts()
@@ -127,7 +127,7 @@ def _product(rules: Rules, body: Value, domain: Domain) -> Value:
     terms = domain.kept(body.data, 1.0)
     data = terms.prod(axis=domain.axes)
     if not rules.bound:
-        return settle(rules, body.dtype, data)
+        return settle(rules, body.dtype, data, units=0)
     sizes = np.abs(terms)
     largest = np.where(sizes > 1, sizes, 1.0).prod(axis=domain.axes)
     least = np.where(sizes < 1, sizes, 1.0).prod(axis=domain.axes)

@@ -92,8 +92,9 @@ class Statements:
         value = self._value(statement, space)
         numbers, unsure = self._numbers(statement, space, target, keep)
         self._refuse(value.fault, keep)
-        if doubt is not None or unsure:
-            self._doubt(target, numbers, doubt, unsure)
+        points.anywhere = points.anywhere or unsure
+        if doubt is not None:
+            points.doubt(numbers, doubt)
         points.add(np.broadcast_to(numbers, space.shape), value, keep)
 
     def _condition(self, statement: typed.Statement, space: Space) -> tuple[Array, Array | None]:
@@ -123,18 +124,6 @@ class Statements:
     def _refuse(self, fault: Array | None, keep: Array) -> None:
         if fault is not None:
             self.expressions.faults.refuse(np.where(keep, fault, 0))
-
-    def _doubt(self, target: Target, numbers: Array, doubt: Array | None, everywhere: bool) -> None:
-        """Mark elements that perhaps are written, or not: with undecided subscripts that may be any."""
-        shape = target.exact.shape
-        marks = np.zeros(shape, np.bool_)
-        if everywhere:
-            marks[...] = True
-        elif doubt is not None:
-            touched = np.broadcast_to(numbers, np.broadcast_shapes(numbers.shape, doubt.shape))
-            marks.reshape(-1)[touched[np.broadcast_to(doubt, touched.shape)]] = True
-        for stored in (target.exact, target.stored):
-            stored.unsure = marks if stored.unsure is None else stored.unsure | marks
 
     def _value(self, statement: typed.Statement, space: Space) -> Value:
         """The value before it is rounded to the stored type of an output."""

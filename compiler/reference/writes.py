@@ -47,6 +47,21 @@ class Points:
     data: list[Array] = field(default_factory=list)
     error: list[Array] = field(default_factory=list)
     unsure: list[Array] = field(default_factory=list)
+    doubts: list[Array] = field(default_factory=list)
+    anywhere: bool = False  # some subscript is undecided, so that any element may be meant
+
+    def doubt(self, numbers: Array, points: Array) -> None:
+        """Points that perhaps are written, and perhaps not."""
+        shape = np.broadcast_shapes(numbers.shape, points.shape)
+        self.doubts.append(np.broadcast_to(numbers, shape)[np.broadcast_to(points, shape)])
+
+    def marks(self, shape: tuple[int, ...]) -> Array | None:
+        """The elements of a target that these points leave undecided."""
+        if not self.doubts and not self.anywhere:
+            return None
+        marks = np.full(int(np.prod(shape, dtype=np.int64)), self.anywhere)
+        marks[np.concatenate([np.zeros(0, np.int64), *self.doubts])] = True
+        return marks.reshape(shape)
 
     def add(self, numbers: Array, value: Value, keep: Array) -> None:
         """Points in one box; arrays broadcast to each other, ``keep`` says which are written."""
@@ -65,8 +80,15 @@ class Points:
 
 def commit(rules: Rules, op: str, target: Target, points: Points, text: str) -> None:
     """Combine collected points with the old elements of ``target``: accumulation rounds once."""
-    if not points.where:
-        return
+    if points.where:
+        _combine(rules, op, target, points, text)
+    marks = points.marks(target.exact.shape)
+    if marks is not None:
+        for stored in (target.exact, target.stored):
+            stored.unsure = marks if stored.unsure is None else stored.unsure | marks
+
+
+def _combine(rules: Rules, op: str, target: Target, points: Points, text: str) -> None:
     where, data, error, unsure = points.joined()
     if op == "=":
         _refuse_duplicates(where, target.exact.shape, text)

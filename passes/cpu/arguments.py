@@ -1,4 +1,4 @@
-"""Owns the native ABI inside a function: which slot holds which argument, and views from pointers, dims and layouts."""
+"""Owns the native ABI inside a function: which slot holds which argument, and the views they stand for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from tilewright.dialect import functions
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.machine import from_storage, storage_type
 from tilewright.passes.cpu.place import Stride, View
@@ -108,10 +107,8 @@ class Arguments:
         e = self.emitter
         if isinstance(expression, ir.AffineConstantExpr):
             return ConstantTile(e, (), e.index, e.index, expression.value)
-        if isinstance(expression, ir.AffineSymbolExpr):
-            return self.dims[expression.position]
-        if isinstance(expression, ir.AffineDimExpr):
-            return self.dims[expression.position]
+        if isinstance(expression, ir.AffineSymbolExpr | ir.AffineDimExpr):
+            return self.dims[int(expression.position)]
         sides = [self._evaluate(side) for side in (expression.lhs, expression.rhs)]
         return ElementwiseTile(e, (), e.index, sides, self._binary(expression))
 

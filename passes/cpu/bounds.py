@@ -11,7 +11,6 @@ from typing import Any
 
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.tiles import Tile
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu.elementwise import convert_float
 from tilewright.passes.cpu.emit import Emitter, lanes_of
 from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, main_axis
@@ -40,7 +39,8 @@ def contract(emitter: Emitter, a: Tile, b: Tile, acc: Tile, maps: tuple[Any, Any
     parts = list(cover(acc.shape, axis, lanes))
     sums = [acc.piece(at, axis, width) for at, width in parts]
     for step in itertools.product(*(range(sizes[ax]) for ax in summed)):
-        sums = _add_products(emitter, factors, kept, axis, parts, sums, dict(zip(summed, step, strict=True)), acc.element)
+        point = dict(zip(summed, step, strict=True))
+        sums = _add_products(emitter, factors, kept, axis, parts, sums, point, acc.element)
     return HeldTile(emitter, acc.shape, acc.element, axis, sums, emitter.depth)
 
 

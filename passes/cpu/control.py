@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.machine import machine_type
 from tilewright.passes.cpu.tiles import HeldTile, Tile, UniformTile, cover, main_axis
@@ -17,8 +16,9 @@ Body = Callable[[Sequence[Tile]], Sequence[Tile]]
 class Carried:
     """The form in which tiles cross the edge of a region: for each a vector axis, and its values in order."""
 
-    def __init__(self, emitter: Emitter, shapes: Sequence[tuple[int, ...]], elements: Sequence[Any],
-                 axes: Sequence[int | None]) -> None:
+    def __init__(
+        self, emitter: Emitter, shapes: Sequence[tuple[int, ...]], elements: Sequence[Any], axes: Sequence[int | None]
+    ) -> None:
         self.emitter = emitter
         self.shapes, self.elements, self.axes = shapes, elements, axes
 
@@ -86,7 +86,9 @@ def loop(emitter: Emitter, start: Any, stop: Any, step: Any, inits: Sequence[Til
     return form.tiles(op.results)
 
 
-def branch(emitter: Emitter, condition: Any, types: Sequence[Any], bodies: Sequence[Callable[[], Sequence[Tile]]]) -> list[Tile]:
+def branch(
+    emitter: Emitter, condition: Any, types: Sequence[Any], bodies: Sequence[Callable[[], Sequence[Tile]]]
+) -> list[Tile]:
     """``scf.if`` with results of these (old) types; ``bodies`` are the then and, if present, the else part."""
     form = Carried.of_types(emitter, types)
     op = emitter.op("scf.if", form.types(), [condition], regions=2)

@@ -7,10 +7,10 @@ and on vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu import math
 from tilewright.passes.cpu.emit import Emitter, element_of
 from tilewright.passes.cpu.machine import from_f32, is_half, machine_type, rounded, to_f32
@@ -22,8 +22,8 @@ FLOAT_OPS = frozenset(
      "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf"]
 )  # fmt: skip
 INT_OPS = frozenset(
-    ["arith.addi", "arith.subi", "arith.muli", "arith.andi", "arith.ori", "arith.xori", "arith.shli", "arith.shrsi", "arith.shrui",
-     "arith.maxsi", "arith.maxui", "arith.minsi", "arith.minui"]
+    ["arith.addi", "arith.subi", "arith.muli", "arith.andi", "arith.ori", "arith.xori", "arith.shli", "arith.shrsi",
+     "arith.shrui", "arith.maxsi", "arith.maxui", "arith.minsi", "arith.minui"]
 )  # fmt: skip
 DIVISIONS = frozenset(["arith.divsi", "arith.divui", "arith.remsi", "arith.remui"])
 CAST_OPS = frozenset(
@@ -121,9 +121,9 @@ def _round_to_odd(e: Emitter, value: Any) -> Any:
     near = e.value("arith.truncf", e.like(value.type, e.f32), value)
     back = e.value("arith.extf", value.type, near)
     bits = e.bitcast(near, e.i32)
-    number = lambda n: e.constant(bits.type, n)  # noqa: E731
+    number = partial(e.constant, bits.type)
     exact = e.compare_float("ueq", back, value)
-    magnitude = lambda v: e.same("math.absf", v)  # noqa: E731
+    magnitude = partial(e.same, "math.absf")
     away = e.compare_float("ogt", magnitude(back), magnitude(value))
     toward_zero = e.select(away, e.same("arith.subi", bits, number(1)), bits)
     odd = e.same("arith.ori", toward_zero, number(1))

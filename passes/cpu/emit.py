@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect.mlir import dialect, ir
-
 from tilewright.passes.cpu.library import Library
 from tilewright.passes.cpu.target import CpuTarget
 

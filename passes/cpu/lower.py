@@ -17,7 +17,6 @@ from tilewright.dialect.affine import coefficients
 from tilewright.dialect.faults import IllegalOp
 from tilewright.dialect.folds import FoldKind
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu import control, stage
 from tilewright.passes.cpu.access import load, store
 from tilewright.passes.cpu.arguments import Arguments
@@ -32,7 +31,15 @@ from tilewright.passes.cpu.place import Buffers, Place, View
 from tilewright.passes.cpu.reduce import combiner, reduce
 from tilewright.passes.cpu.target import CpuTarget
 from tilewright.passes.cpu.tiles import (
-    ConstantTile, ElementwiseTile, IotaTile, PermutedTile, PickedTile, TableTile, Tile, hold, main_axis,
+    ConstantTile,
+    ElementwiseTile,
+    IotaTile,
+    PermutedTile,
+    PickedTile,
+    TableTile,
+    Tile,
+    hold,
+    main_axis,
 )  # fmt: skip
 
 HEIGHT_LIMIT = 40  # tiles computed through one another, each a few Python frames
@@ -267,8 +274,8 @@ class Lowering(ScalarPrologue):
             self.tiles.update(zip(block.arguments, carried, strict=True))
             return self._block(block)
 
-        limits = [t.scalar(()) for t in (start, stop, step)]
-        results = control.loop(self.emitter, *limits, inits, body)
+        first, last, by = (t.scalar(()) for t in (start, stop, step))
+        results = control.loop(self.emitter, first, last, by, inits, body)
         self.tiles.update(zip(op.results, results, strict=True))
 
     def _if(self, op: Any) -> None:

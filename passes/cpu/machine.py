@@ -1,16 +1,16 @@
 """Owns the machine form of elements: bits of half types, bools as bytes in memory, conversions between them.
 
-A ``bf16`` or ``f16`` is held as the i16 of its bits: LLVM turns arithmetic on bf16 into calls that exist nowhere. Values
-go to f32, are computed there, and are rounded back to nearest even. Source of the formats: IEEE 754-2019 (binary16);
-bf16 is the upper half of binary32.
+A ``bf16`` or ``f16`` is held as the i16 of its bits: LLVM turns arithmetic on bf16 into calls that exist nowhere.
+Values go to f32, are computed there, and are rounded back to nearest even. Source of the formats: IEEE 754-2019
+(binary16); bf16 is the upper half of binary32.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu.emit import Emitter, element_of
 
 BITS = {"i1": 1, "i8": 8, "i16": 16, "f16": 16, "bf16": 16, "i32": 32, "f32": 32, "i64": 64, "f64": 64, "index": 64}
@@ -82,7 +82,7 @@ def from_f32(emitter: Emitter, value: Any, element: Any) -> Any:
 
 def _f32_to_bf16(e: Emitter, value: Any) -> Any:
     bits = e.bitcast(value, e.i32)
-    number = lambda n: e.constant(bits.type, n)  # noqa: E731
+    number = partial(e.constant, bits.type)
     odd = e.same("arith.andi", e.same("arith.shrui", bits, number(16)), number(1))
     rounded = e.same("arith.addi", bits, e.same("arith.addi", odd, number(0x7FFF)))
     quiet = e.same("arith.ori", bits, number(0x400000))
@@ -94,7 +94,7 @@ def _f32_to_bf16(e: Emitter, value: Any) -> Any:
 def _f16_to_f32(e: Emitter, bits: Any) -> Any:
     """Without conversion instructions: move the fields, scale by 2^112 to mend the exponent (subnormals too)."""
     wide = e.value("arith.extui", e.like(bits.type, e.i32), bits)
-    number = lambda n: e.constant(wide.type, n)  # noqa: E731
+    number = partial(e.constant, wide.type)
     sign = e.same("arith.shli", e.same("arith.andi", wide, number(0x8000)), number(16))
     magnitude = e.same("arith.shli", e.same("arith.andi", wide, number(0x7FFF)), number(13))
     floats = e.bitcast(magnitude, e.f32)
@@ -107,7 +107,7 @@ def _f16_to_f32(e: Emitter, bits: Any) -> Any:
 def _f32_to_f16(e: Emitter, value: Any) -> Any:
     """Without conversion instructions; subnormal results are rounded by an addition whose last bit weighs 2^-24."""
     bits = e.bitcast(value, e.i32)
-    number = lambda n: e.constant(bits.type, n)  # noqa: E731
+    number = partial(e.constant, bits.type)
     magnitude = e.same("arith.andi", bits, number(0x7FFFFFFF))
     odd = e.same("arith.andi", e.same("arith.shrui", magnitude, number(13)), number(1))
     biased = e.same("arith.addi", e.same("arith.addi", magnitude, number(0xFFF - (112 << 23))), odd)

@@ -1,4 +1,4 @@
-"""Owns the way from machine-level functions to object code: MLIR's conversions, a legality check, LLVM's code generator.
+"""Owns the way from machine-level functions to object code: MLIR's conversions, a legality check, code generation.
 
 LLVM's IR passes are left out: the code is written as it should run, and they would be the most of the compile time.
 Whatever is not of the ``llvm`` dialect would crash the translation, so it is refused before; names the object needs
@@ -14,24 +14,12 @@ from typing import Any
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.legality import check_level
 from tilewright.dialect.mlir import dialect, passmanager
-
 from tilewright.passes.cpu import lower as lowering
 from tilewright.passes.cpu.target import CpuTarget
 
-CONVERSIONS = (
-    "canonicalize",
-    "convert-scf-to-cf",
-    "convert-vector-to-llvm{force-32bit-vector-indices=true}",
-    "convert-math-to-llvm",
-    "convert-arith-to-llvm",
-    "convert-index-to-llvm",
-    "convert-func-to-llvm",
-    "convert-cf-to-llvm",
-    "convert-ub-to-llvm",
-    "reconcile-unrealized-casts",
-)
+CONVERSIONS = ("convert-scf-to-cf", "convert-to-llvm", "reconcile-unrealized-casts")
 OPTIMISATION_LEVEL = 2
-# What object code may call: the C library's math (f64, and f32 where a vector form does not exist) and memory functions.
+# What object code may call: the C library's math (f64, and f32 where there is no vector form) and memory functions.
 MATH_SYMBOLS = (
     "exp", "exp2", "log", "log2", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow", "fmod", "fma",
     "sinf", "cosf", "fmodf", "fmaf",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tilewright.dialect.mlir import ir
 from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.machine import storage_bytes, storage_type
 from tilewright.passes.cpu.tiles import Position, Tile
@@ -51,7 +52,8 @@ class View:
         self, emitter: Emitter, steps: tuple[tuple[int, int], ...], offsets: tuple[tuple[int, Tile], ...]
     ) -> tuple[Any, int]:
         terms: dict[int, list[Any]] = {}
-        for dim, factor in (*steps, *offsets):
+        factors: list[tuple[int, int | Tile]] = [*steps, *offsets]
+        for dim, factor in factors:
             value, depth = self.scaled(emitter, dim, factor)
             terms.setdefault(max(depth, self.depth), []).append(value)
         pointer, depth = self.pointer, self.depth
@@ -307,7 +309,5 @@ def _clamped(emitter: Emitter, count: Any, lanes: int) -> Any:
 
 def any_lane(emitter: Emitter, mask: Any) -> Any:
     """i1: is any lane of an i1 vector set."""
-    from tilewright.dialect.mlir import ir
-
     kind = ir.Attribute.parse("#vector.kind<or>")
     return emitter.value("vector.reduction", emitter.i1, mask, kind=kind)

@@ -8,14 +8,16 @@ Functions", 3rd edition, chapters 3 and 11.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from functools import partial
 from typing import Any
 
 from tilewright.passes.cpu.emit import Emitter
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440054690583e-4  # LN2_HIGH has 9 bits: products with an exponent are exact
 LOG2_E = 1.4426950408889634
+LOG4_E_HIGH, LOG4_E_LOW = 0.721347510814666748046875, 9.629814955e-9  # half of log2(e)
 ROUND_F32 = 12582912.0  # 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
-BIAS = 254  # twice the exponent bias, so that each half of n + BIAS is an exponent field
 ONE_BITS = 0x3F800000
 SQRT_HALF_BITS = 0x3F3504F3
 MIN_NORMAL = 2.0**-126
@@ -24,10 +26,10 @@ EXP = (1.3814469566568732e-3, 8.3687799051404e-3, 4.166839271783829e-2, 0.166665
 EXPM1 = (
     1.9914300355594605e-4, 1.3941098004579544e-3, 8.333273231983185e-3, 4.166635498404503e-2, 0.1666666716337204, 0.5,
 )  # fmt: skip # 2.4e-10
-EXP2 = (
-    1.5476591943297535e-4, 1.3400536263361573e-3, 9.61800292134285e-3, 5.550327152013779e-2, 0.24022650718688965,
-    0.6931471824645996,
-)  # fmt: skip # 1.9e-9
+EXP4 = (
+    1.9238024251535535e-3, 1.0018975473940372e-2, 4.2686522006988525e-2, 0.15386734902858734, 0.4440303444862366,
+    0.9609069228172302, 1.3862944841384888,
+)  # fmt: skip # 1.2e-8, (4^r - 1) / r
 LOG = (
     -7.860951125621796e-2, 0.12883494794368744, -0.1312909722328186, 0.14180956780910492, -0.1662449985742569,
     0.20002295076847076, -0.25000810623168945, 0.33333316445350647,
@@ -71,8 +73,8 @@ def keep_zero(e: Emitter, x: Any, result: Any) -> Any:
 
 
 def _split_by_ln2(e: Emitter, x: Any) -> tuple[Any, Any]:
-    """``x = n ln2 + r`` with ``|r| <= ln2 / 2``: r, and the integer n + BIAS in the low bits."""
-    magic = e.constant(x.type, ROUND_F32 + BIAS)
+    """``x = n ln2 + r`` with ``|r| <= ln2 / 2``: r, and the integer n + 127 in the low bits."""
+    magic = e.constant(x.type, ROUND_F32 + 127)
     shifted = e.fma(x, e.constant(x.type, LOG2_E), magic)
     n = e.same("arith.subf", shifted, magic)
     r = e.fma(n, e.constant(x.type, -LN2_HIGH), x)
@@ -86,15 +88,10 @@ def _to_exponent(e: Emitter, biased: Any) -> Any:
 
 
 def _power_of_two(e: Emitter, number: Any, shift: int = 0) -> Any:
-    """2^(n + shift) for ``number`` = n + BIAS in the low bits; the result is normal."""
-    return _to_exponent(e, e.same("arith.addi", number, e.constant(number.type, 127 - BIAS + shift)))
-
-
-def _scale(e: Emitter, value: Any, number: Any) -> Any:
-    """``value * 2^n`` in two steps, so that results may be subnormal or overflow."""
-    half = e.same("arith.shrui", number, e.constant(number.type, 1))
-    rest = e.same("arith.subi", number, half)
-    return e.same("arith.mulf", e.same("arith.mulf", value, _to_exponent(e, half)), _to_exponent(e, rest))
+    """2^(n + shift) for ``number`` = n + 127 in the low bits; the result is normal."""
+    if shift:
+        number = e.same("arith.addi", number, e.constant(number.type, shift))
+    return _to_exponent(e, number)
 
 
 def _exp_reduced(e: Emitter, r: Any) -> Any:
@@ -104,17 +101,40 @@ def _exp_reduced(e: Emitter, r: Any) -> Any:
 
 
 def exp(e: Emitter, x: Any) -> Any:
-    r, number = _split_by_ln2(e, below(e, above(e, x, -104.0), 89.0))
-    return _scale(e, _exp_reduced(e, r), number)
+    """4^(k + r) with k the nearest integer to x log4(e)."""
+    x = below(e, above(e, x, -104.0), 89.0)
+    magic = e.constant(x.type, ROUND_F32 + 127)
+    shifted = e.fma(x, e.constant(x.type, LOG2_E / 2), magic)
+    k = e.same("arith.subf", shifted, magic)
+    return _power_of_four(e, _fraction(e, x, k), shifted)
+
+
+def _fraction(e: Emitter, x: Any, k: Any) -> Any:
+    """x log4(e) - k: fused, the product is exact; else the difference is taken before it is scaled."""
+    number = partial(e.constant, x.type)
+    if e.target.fma:
+        return e.fma(x, number(LOG4_E_LOW), e.fma(x, number(LOG4_E_HIGH), e.same("arith.negf", k)))
+    rest = e.fma(k, number(-2 * LN2_LOW), e.fma(k, number(-2 * LN2_HIGH), x))
+    return e.same("arith.mulf", rest, number(LOG2_E / 2))
+
+
+def _power_of_four(e: Emitter, r: Any, shifted: Any) -> Any:
+    """4^(k + r) for ``|r| <= 1/2`` and k + 127 in the low bits of ``shifted``.
+
+    4^k is 2^k twice, so that results may be subnormal or overflow while 2^k itself is normal.
+    """
+    value = e.fma(horner(e, r, EXP4), r, e.constant(r.type, 1.0))
+    scale = _to_exponent(e, e.bitcast(shifted, e.i32))
+    return e.same("arith.mulf", e.same("arith.mulf", value, scale), scale)
 
 
 def exp2(e: Emitter, x: Any) -> Any:
     x = below(e, above(e, x, -151.0), 129.0)
-    magic = e.constant(x.type, ROUND_F32 + BIAS)
-    shifted = e.same("arith.addf", x, magic)
-    r = e.same("arith.subf", x, e.same("arith.subf", shifted, magic))
-    value = e.fma(horner(e, r, EXP2), r, e.constant(x.type, 1.0))
-    return _scale(e, value, e.bitcast(shifted, e.i32))
+    half = e.same("arith.mulf", x, e.constant(x.type, 0.5))
+    magic = e.constant(x.type, ROUND_F32 + 127)
+    shifted = e.same("arith.addf", half, magic)
+    r = e.same("arith.subf", half, e.same("arith.subf", shifted, magic))
+    return _power_of_four(e, r, shifted)
 
 
 def _expm1_clamped(e: Emitter, x: Any) -> Any:
@@ -183,7 +203,7 @@ def _positive_normal(e: Emitter, x: Any) -> tuple[Any, Any]:
 
 def _log_specials(e: Emitter, x: Any, result: Any) -> Any:
     """+inf stays, zero gives -inf, negative numbers and NaN give NaN."""
-    number = lambda n: e.constant(x.type, n)  # noqa: E731
+    number = partial(e.constant, x.type)
     edge = e.select(e.compare_float("oeq", x, number(0.0)), number(float("-inf")), number(float("nan")))
     result = e.select(e.compare_float("ogt", x, number(0.0)), result, edge)
     return e.select(e.compare_float("oeq", x, number(float("inf"))), x, result)

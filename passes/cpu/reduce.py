@@ -11,12 +11,10 @@ from typing import Any
 
 from tilewright.dialect import folds
 from tilewright.dialect.folds import FoldKind, arity
-from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu.elementwise import extreme
-from tilewright.passes.cpu.emit import Emitter, lanes_of
+from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.machine import from_f32, is_float, is_half, to_f32
-from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, hold, main_axis, pieces
+from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, main_axis, pieces
 
 
 def merge(emitter: Emitter, kind: FoldKind, left: Sequence[Any], right: Sequence[Any], unsigned: bool) -> list[Any]:
@@ -89,12 +87,12 @@ class _Reduction:
         others = [a for a in self.axes if a != axis]
         columns = []
         for at in itertools.product(*map(range, self.result_shape)):
-            partial: dict[int, list[Any] | None] = {}
+            partial: dict[int, list[Any]] = {}
             for point in self._reduced_points(others):
                 for start, width in pieces(self.shape[axis], self.lanes):
                     values = self._pieces(self._position(at, point | {axis: start}), axis, width)
                     partial[width] = self._merged(partial.get(width), values)
-            total = None
+            total: list[Any] | None = None
             for width, values in partial.items():
                 total = self._merged(total, self._folded(values, width))
             columns.append(self._rounded(total))
@@ -138,7 +136,6 @@ class _Reduction:
         ]
 
     def _held(self, axis: int | None, columns: list[list[Any]]) -> list[Tile]:
-        """Scalars are spread into a result that later ops may want in vectors: held as computed."""
         return [
             HeldTile(self.emitter, self.result_shape, tile.element, axis, [c[n] for c in columns], self.emitter.depth)
             for n, tile in enumerate(self.tiles)

@@ -7,11 +7,11 @@ ranges again and again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from tilewright.dialect import tile
 from tilewright.dialect.mlir import ir
-
 from tilewright.passes.cpu.bounds import UPPER, Bounds
 from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.machine import storage_bytes
@@ -43,7 +43,7 @@ def layout(emitter: Emitter, bounds: Bounds, function: Any) -> tuple[dict[Any, A
 def _largest(emitter: Emitter, bounds: Bounds, stage: Any) -> Any:
     """The most bytes the stage can need, rounded up to the alignment."""
     buffer = ir.MemRefType(stage.results[0].type)
-    number = lambda n: emitter.constant(emitter.index, n)  # noqa: E731
+    number = partial(emitter.constant, emitter.index)
     size = number(storage_bytes(buffer.element_type))
     operands = iter(stage.operands)
     for extent in range(buffer.rank):

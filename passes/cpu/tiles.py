@@ -5,7 +5,8 @@ in the form it needs, so that one and the same load gives broadcast scalars to o
 the other. Answers are remembered, and written into the frame in which the tile is defined (``depth``), so nothing is
 computed twice or inside a loop that it does not depend on. A scalar of the program is a tile of shape ``()``.
 
-Machine types: ``i1`` is an i1 (or a vector of i1), ``f16`` and ``bf16`` are held as their bits (i16); the rest is itself.
+Machine types: ``i1`` is an i1 (or a vector of i1), ``f16`` and ``bf16`` are held as their bits (i16); others as they
+are.
 """
 
 from __future__ import annotations
@@ -54,9 +55,11 @@ def cover(shape: Sequence[int], axis: int | None, lanes: int) -> Iterator[tuple[
 
 
 class Tile(ABC):
-    """A tile of ``shape``; ``element`` is its element type in the program; ``varies`` says along which axes it varies."""
+    """A tile of ``shape``; ``element`` is its element type in the program, ``varies`` where it is not uniform."""
 
-    def __init__(self, emitter: Emitter, shape: Sequence[int], element: Any, varies: Sequence[bool], depth: int) -> None:
+    def __init__(
+        self, emitter: Emitter, shape: Sequence[int], element: Any, varies: Sequence[bool], depth: int
+    ) -> None:
         self.emitter = emitter
         self.shape = tuple(shape)
         self.element = element

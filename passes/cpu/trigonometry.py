@@ -7,6 +7,7 @@ reductions need no tricks: pi/2 in two parts is enough up to 2^30, and beyond th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tilewright.passes.cpu.emit import Emitter, lanes_of
@@ -70,7 +71,7 @@ def by_lane(e: Emitter, library: str, *values: Any) -> Any:
 def _circular(e: Emitter, x: Any, quarter: int) -> Any:
     """sin(x + quarter * pi / 2) for |x| < 2^30."""
     wide = e.value("arith.extf", e.like(x.type, e.f64), x)
-    number = lambda n: e.constant(wide.type, n)  # noqa: E731
+    number = partial(e.constant, wide.type)
     shifted = e.same("math.fma", wide, number(TWO_OVER_PI), number(ROUND_F64))
     n = e.same("arith.subf", shifted, number(ROUND_F64))
     r = e.same("math.fma", n, number(-HALF_PI_HIGH), wide)
@@ -84,7 +85,7 @@ def _circular(e: Emitter, x: Any, quarter: int) -> Any:
 
 def _in_quadrant(e: Emitter, shifted: Any, quarter: int, sine: Any, cosine: Any, x: Any) -> Any:
     bits = e.bitcast(shifted, e.i64)
-    integer = lambda n: e.constant(bits.type, n)  # noqa: E731
+    integer = partial(e.constant, bits.type)
     turned = e.same("arith.addi", bits, integer(quarter))
     odd = e.compare_int("ne", e.same("arith.andi", turned, integer(1)), integer(0))
     sign = e.same("arith.shli", e.same("arith.andi", turned, integer(2)), integer(62))
@@ -100,7 +101,7 @@ def _power(e: Emitter, x: Any, y: Any) -> Any:
     """x^y as 2^(y log2 |x|), with the sign and the special cases of IEEE 754-2019, 9.2.1."""
     wide = e.like(x.type, e.f64)
     base, exponent = e.value("arith.extf", wide, x), e.value("arith.extf", wide, y)
-    number = lambda n: e.constant(wide, n)  # noqa: E731
+    number = partial(e.constant, wide)
     zero, one = number(0.0), number(1.0)
     magnitude = e.same("math.absf", base)
     product = e.same("arith.mulf", exponent, _log2(e, magnitude))
@@ -122,8 +123,8 @@ def _power(e: Emitter, x: Any, y: Any) -> Any:
 def _log2(e: Emitter, x: Any) -> Any:
     """log2 of an f64 that is zero, infinite or in the range of f32 (normal as f64)."""
     bits = e.bitcast(x, e.i64)
-    integer = lambda n: e.constant(bits.type, n)  # noqa: E731
-    number = lambda n: e.constant(x.type, n)  # noqa: E731
+    integer = partial(e.constant, bits.type)
+    number = partial(e.constant, x.type)
     field = e.same("arith.subi", bits, integer(SQRT_HALF_BITS))
     field = e.same("arith.andi", field, integer(-1 << 52))
     m = e.bitcast(e.same("arith.subi", bits, field), e.f64)

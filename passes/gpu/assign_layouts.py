@@ -33,8 +33,8 @@ class AssignLayouts(Pass):
 
     def run(self, module: Any) -> Any:
         result = ir.Module.create(loc=module.operation.location)
-        for attribute in module.operation.attributes:
-            result.operation.attributes[attribute] = module.operation.attributes[attribute]
+        for key, value in module.operation.attributes.items():
+            result.operation.attributes[key] = value
         with ir.InsertionPoint(result.body):
             for function in functions.functions_of(module):
                 with function.location:
@@ -63,13 +63,9 @@ class _Assigner:
     def build(self) -> None:
         block = self.function.regions[0].blocks[0]
         self._survey(block)
-        copy = self.function.clone()
-        with ir.InsertionPoint.current as point:
-            point.insert(copy) if copy.parent is None else None
-        target = copy.regions[0].blocks[0]
-        for op in reversed(ods.ops_of(target)):
-            op.erase()
-        copy.attributes["tile.warps"] = ods.i64(self.warps)
+        attributes = {**dict(self.function.attributes.items()), "tile.warps": ods.i64(self.warps)}
+        copy = ods.create("func.func", attributes=attributes, regions=1)
+        target = copy.regions[0].blocks.append(*[a.type for a in block.arguments])
         for old, new in zip(block.arguments, target.arguments, strict=True):
             self.frames[-1].plain[old] = new
         with ir.InsertionPoint(target):
@@ -104,7 +100,7 @@ class _Assigner:
 
     def _contraction(self, op: Any) -> Layout | None:
         a, b, c = (tile.shape_of(v) for v in op.operands)
-        plan = _fragment_plan(op, self.warps)
+        plan = fragment_plan(op, self.warps)
         if plan is None:
             return self._default(op.results[0])
         self.contractions[op] = plan
@@ -191,8 +187,8 @@ class _Assigner:
         shape = _shape(op.operands[0])
         if not shape:
             return None
-        fast = contiguous_axis(tile.store_view(op).access.map)
-        return blocked(shape, self.warps, _vector(op.operands[0]), fast)
+        access = _first_load(op.operands[0]) or tile.store_view(op).access
+        return blocked(shape, self.warps, _vector(op.operands[0]), contiguous_axis(access.map))
 
     def _contract(self, op: Any) -> None:
         a, b, acc = op.operands
@@ -307,6 +303,19 @@ def contiguous_axis(access_map: Any) -> int:
     return access_map.n_dims - 1
 
 
+def _first_load(value: Any) -> tile.Access | None:
+    """The first load of a full tile that an elementwise value comes from: a copy should follow its order in memory."""
+    if isinstance(value.owner, ir.Block):
+        return None
+    op = value.owner.operation
+    if op.name == "tile.load":
+        return tile.load_view(op).access
+    if not _is_elementwise(op):
+        return None
+    found = (_first_load(o) for o in op.operands if _shape(o) == _shape(value))
+    return next((f for f in found if f is not None), None)
+
+
 # ---------------------------------------------------------------- contractions
 
 
@@ -328,7 +337,7 @@ def contraction_axes(op: Any) -> tuple[int, int, int] | None:
     return (row, column, k) if set(c) == {row, column} else None
 
 
-def _fragment_plan(op: Any, warps: int) -> Fragments | None:
+def fragment_plan(op: Any, warps: int) -> Fragments | None:
     """Fragments of ``mma.sync`` when both operands are 16-bit floats and the tile is large enough."""
     axes = contraction_axes(op)
     elements = [ir.RankedTensorType(v.type).element_type for v in op.operands]

@@ -1,10 +1,10 @@
 """Pass ``axes``: every comprehension has the axes it needs, in an order that does not depend on how it was written.
 
-What: parallel indices of folds and inner maps that no expression uses are dropped; reduced indices are ordered by how
-far from the fastest axis they subscript what is read; parallel indices of folds and inner maps follow the order of the
-indices of their first reader.
-Before -> after: ``sum[c, r, s](x[n, p+r, q+s, c] * w[k, r, s, c])`` reduces over ``r, s, c``; a fold ``s[j, i]`` read as
-``s[j, i]`` in a body over ``i, j`` becomes ``s[i, j]``.
+What: parallel indices of folds and inner maps that no expression uses are dropped; the others, and reduced indices, are
+ordered by how far from the fastest axis they subscript what is read. ``orient`` (used by ``partition``, when nothing
+is compared any more) orders the parallel ones like the indices of their first reader instead.
+Before -> after: ``sum[c, r, s](x[n, p+r, q+s, c] * w[k, r, s, c])`` reduces over ``r, s, c``; ``sum[k](a[i,k] * b[k,j])``
+and ``sum[k](b[k,i] * a[j,k])`` become equal folds.
 Needs: nothing. Does not handle: outputs, whose axes are the caller's.
 """
 
@@ -33,13 +33,6 @@ class Axes(Pass):
 
 def order_axes(program: Program) -> Program:
     """``program`` with the axes of its comprehensions dropped and ordered."""
-    return orient(_by_memory(program))
-
-
-# ---------------------------------------------------------------- memory order
-
-
-def _by_memory(program: Program) -> Program:
     outputs = {source for source, _ in program.outputs}
     originals = iter(program.comprehensions)
     structure = Structure()

@@ -15,7 +15,6 @@ Merges that lose nothing come first, then those that do, then siblings that only
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tilewright.passes.tensor.product import is_contraction
@@ -23,21 +22,37 @@ from tilewright.passes.tensor.program import Comprehension, Position, Program, R
 from tilewright.passes.tensor.structure import Structure
 
 Axis = tuple[Comprehension, int]
+Pairs = list[tuple[Axis, Axis]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Group:
-    """Comprehensions of one launch, in program order, and the reasons for their being together."""
+    """Comprehensions of one launch and what merging needs to know of them; classes of axes stand for their axes.
+
+    ``grid`` are the classes that all members have, ``needed`` those of contractions. ``before`` and ``after`` are
+    comprehensions that members read or are read by (some may have joined the group since).
+    """
 
     members: list[Comprehension]
+    grid: list[Axis]
+    needed: list[Axis]
+    before: set[Comprehension]
+    after: set[Comprehension]
+    tensors: set[Source]
+    first: int
+    last: int
+    has_axes: bool
     reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Merge:
-    """A merge that is possible: the axes that become one, and the members that lose a grid axis."""
+    """A merge that is possible: which axes become one, the classes of the first group that stay in the grid (``kept``:
+    those of both groups), and whether a group loses one."""
 
-    joined: list[tuple[Axis, Axis]]
+    pairs: Pairs
+    grid: list[Axis]
+    kept: frozenset[Axis]
     loses: bool
 
 
@@ -47,154 +62,165 @@ class Grouping:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.structure = Structure()
-        self.order = {source: k for k, source in enumerate(program.comprehensions)}
-        self.group = {source: Group([source]) for source in program.comprehensions}
-        self.classes: dict[Axis, Axis] = {}
-        self.heavy = {source for source in program.comprehensions if source.is_fold and is_contraction(source)}
         self.readers = program.readers
+        self.order = {source: k for k, source in enumerate(program.comprehensions)}
+        self._classes: dict[Axis, Axis] = {}
+        self._groups = {source: self._single(source) for source in program.comprehensions}
 
-    # ------------------------------------------------------------ axes
+    def _single(self, source: Comprehension) -> Group:
+        axes = [(source, k) for k in range(source.domain.parallel)]
+        heavy = source.is_fold and is_contraction(source)
+        place = self.order[source]
+        return Group(
+            [source], axes, axes if heavy else [],
+            {s for s in source.inputs if isinstance(s, Comprehension)}, set(self.readers[source]),
+            {read.source for read in source.reads if len(read.subscripts) > 1}, place, place, bool(axes),
+        )  # fmt: skip
+
+    def group_of(self, source: Comprehension) -> Group:
+        return self._groups[source]
 
     def class_of(self, axis: Axis) -> Axis:
         """The representative of an axis: equal for axes that are one."""
         root = axis
-        while root in self.classes:
-            root = self.classes[root]
+        while root in self._classes:
+            root = self._classes[root]
         while axis != root:
-            self.classes[axis], axis = root, self.classes[axis]
+            self._classes[axis], axis = root, self._classes[axis]
         return root
 
-    def grid(self, members: Sequence[Comprehension], joined: Iterable[tuple[Axis, Axis]] = ()) -> list[Axis]:
-        """The axes that all members have, in the order of the first member with most axes."""
-        alias = self._aliased(joined)
-        shared: set[Axis] | None = None
-        for member in members:
-            mine = {alias(self.class_of((member, k))) for k in range(member.domain.parallel)}
-            shared = mine if shared is None else shared & mine
-        leader = max(members, key=lambda m: (m.domain.parallel, not m.is_fold))
-        found = [alias(self.class_of((leader, k))) for k in range(leader.domain.parallel)]
-        return [axis for axis in found if axis in (shared or set())]
+    def grid(self, group: Group) -> list[Axis]:
+        """The axes that all members have, in the order of the member with most axes, results before folds."""
+        shared = {self.class_of(axis) for axis in group.grid}
+        leader = max(group.members, key=lambda m: (m.domain.parallel, not m.is_fold, -self.order[m]))
+        mine = [self.class_of((leader, k)) for k in range(leader.domain.parallel)]
+        return [axis for axis in mine if axis in shared]
 
-    def _aliased(self, joined: Iterable[tuple[Axis, Axis]]) -> _Alias:
-        return _Alias(self.class_of, joined)
+    def groups(self) -> list[Group]:
+        """All groups, in the order of their first member, members in program order."""
+        found = list(dict.fromkeys(self._groups[source] for source in self.program.comprehensions))
+        for group in found:
+            group.members.sort(key=lambda m: self.order[m])
+        return found
 
-    # ------------------------------------------------------------ merging
+    # ------------------------------------------------------------ is it possible?
 
-    def possible(self, first: Group, second: Group) -> Merge | None:
-        """How two groups could be one launch, or None."""
-        joined = self._joined(first, second)
-        if joined is None:
+    def possible(self, first: Group, second: Group, pairs: Pairs) -> Merge | None:
+        """How two groups could be one launch in which ``pairs`` of axes are one, or None."""
+        crossing = self._crossing(first, second)
+        if crossing is None:
             return None
-        return self._checked(first, second, joined)
-
-    def _checked(self, first: Group, second: Group, joined: list[tuple[Axis, Axis]]) -> Merge | None:
-        members = [*first.members, *second.members]
-        alias = self._aliased(joined)
-        if any(_folded(alias, self.class_of, member) for member in members):
+        pairs = pairs + crossing
+        partner = self._partners(first, pairs)
+        if partner is None:
             return None
-        grid = set(self.grid(members, joined))
-        if not grid and any(member.domain.parallel for member in members):
+        ours, theirs = [{self.class_of(axis) for axis in group.grid} for group in (first, second)]
+        grid = [axis for axis in ours if partner.get(axis) in theirs]
+        kept = frozenset({*grid, *(partner[axis] for axis in grid)})
+        if not grid and (first.has_axes or second.has_axes):
             return None
-        if any(self._outside(m, grid, alias) for m in members if m in self.heavy):
+        if any(self.class_of(axis) not in kept for axis in (*first.needed, *second.needed)):
             return None
-        before = {alias(a) for g in (first, second) for a in self.grid(g.members)}
         if self._stands_between(first, second):
             return None
-        return Merge(joined, bool(before - grid))
+        return Merge(pairs, grid, kept, len(grid) < max(len(ours), len(theirs)))
 
-    def _outside(self, member: Comprehension, grid: set[Axis], alias: _Alias) -> bool:
-        return any(alias(self.class_of((member, k))) not in grid for k in range(member.domain.parallel))
-
-    def _joined(self, first: Group, second: Group) -> list[tuple[Axis, Axis]] | None:
+    def _crossing(self, first: Group, second: Group) -> Pairs | None:
         """The axes that reads between the groups identify; None where a read needs more than a cell."""
-        joined: list[tuple[Axis, Axis]] = []
-        for producers, consumers in ((first, second), (second, first)):
-            inside = set(producers.members)
-            for reader in consumers.members:
-                for read in reader.reads:
-                    if read.source not in inside:
-                        continue
-                    pairs = self.identified(read, reader)
-                    if pairs is None:
-                        return None
-                    joined += pairs
-        return joined
+        small, large = sorted((first, second), key=lambda g: len(g.members))
+        pairs: Pairs = []
+        for member in small.members:
+            crossing = [(read, member) for read in member.reads if self._is_in(read.source, large)]
+            for reader in self.readers[member]:
+                if self._groups[reader] is large:
+                    crossing += [(read, reader) for read in reader.reads if read.source is member]
+            for read, reader in crossing:
+                found = self.identified(read, reader)
+                if found is None:
+                    return None
+                pairs += found
+        return pairs
 
-    def identified(self, read: Read, reader: Comprehension) -> list[tuple[Axis, Axis]] | None:
+    def _is_in(self, source: Source, group: Group) -> bool:
+        return isinstance(source, Comprehension) and self._groups[source] is group
+
+    def identified(self, read: Read, reader: Comprehension) -> Pairs | None:
         """The axes of the producer with the indices of the reader they are read at; None unless all are parallel."""
         producer = read.source
         assert isinstance(producer, Comprehension)
         if not read.is_plain or any(p >= reader.domain.parallel for p in read.positions):
             return None
-        for axis, position in enumerate(read.positions):
-            if not self._same_extent((producer, axis), (reader, position)):
-                return None
-        return [((producer, axis), (reader, position)) for axis, position in enumerate(read.positions)]
+        pairs: Pairs = [((producer, axis), (reader, position)) for axis, position in enumerate(read.positions)]
+        return pairs if all(self.same_extent(one, other) for one, other in pairs) else None
 
-    def _same_extent(self, one: Axis, other: Axis) -> bool:
+    def same_extent(self, one: Axis, other: Axis) -> bool:
         first, second = (source.domain.extents[axis] for source, axis in (one, other))
         return self.structure.node(first) == self.structure.node(second)
+
+    def _partners(self, first: Group, pairs: Pairs) -> dict[Axis, Axis] | None:
+        """For each class of the first group the class of the second that it becomes one with; None unless one to one.
+
+        Axes of one member have different classes, so one to one means that no two of them become one.
+        """
+        partner: dict[Axis, Axis] = {}
+        taken: dict[Axis, Axis] = {}
+        for one, other in pairs:
+            if self._groups[one[0]] is not first:
+                one, other = other, one
+            a, b = self.class_of(one), self.class_of(other)
+            if partner.setdefault(a, b) != b or taken.setdefault(b, a) != a:
+                return None
+        return partner
 
     def _stands_between(self, first: Group, second: Group) -> bool:
         """Whether a way leads from one group to the other through a third one."""
         return self._reaches(first, second) or self._reaches(second, first)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
-        last = max(self.order[m] for m in goal.members)
-        seen = {id(start), id(goal)}
-        todo = [g for g in self._next(start) if g is not goal]
+        """Searched from the side with fewer neighbours; groups beyond the goal in program order are not entered."""
+        if len(start.after) <= len(goal.before):
+            return self._search(start, goal, forward=True)
+        return self._search(goal, start, forward=False)
+
+    def _search(self, start: Group, goal: Group, forward: bool) -> bool:
+        seen = {start, goal}
+        todo = [g for g in self._neighbours(start, forward) if g not in seen]
         while todo:
             group = todo.pop()
-            if id(group) in seen:
+            if group in seen:
                 continue
-            seen.add(id(group))
-            if min(self.order[m] for m in group.members) > last:
+            seen.add(group)
+            if group.first > goal.last if forward else group.last < goal.first:
                 continue
-            following = self._next(group)
-            if any(g is goal for g in following):
+            following = self._neighbours(group, forward)
+            if goal in following:
                 return True
             todo += following
         return False
 
-    def _next(self, group: Group) -> list[Group]:
-        return [self.group[reader] for member in group.members for reader in self.readers[member]]
+    def _neighbours(self, group: Group, forward: bool) -> set[Group]:
+        return {self._groups[source] for source in (group.after if forward else group.before)}
+
+    # ------------------------------------------------------------ merging
 
     def merge(self, first: Group, second: Group, merge: Merge, reason: str) -> None:
-        """Make one group of two."""
-        for one, other in merge.joined:
+        """Make one group of two; the larger one takes the smaller one in."""
+        for one, other in merge.pairs:
             a, b = self.class_of(one), self.class_of(other)
             if a != b:
-                self.classes[a] = b
-        members = sorted([*first.members, *second.members], key=lambda m: self.order[m])
-        whole = Group(members, [*first.reasons, *second.reasons, reason])
-        for member in members:
-            self.group[member] = whole
-
-    def groups(self) -> list[Group]:
-        """All groups, in the order of their first member."""
-        return list({id(self.group[source]): self.group[source] for source in self.program.comprehensions}.values())
-
-
-class _Alias:
-    """Representatives under merges that are only tried."""
-
-    def __init__(self, class_of: object, joined: Iterable[tuple[Axis, Axis]]) -> None:
-        self._parents: dict[Axis, Axis] = {}
-        for one, other in joined:
-            a, b = self(class_of(one)), self(class_of(other))  # type: ignore[operator]
-            if a != b:
-                self._parents[a] = b
-
-    def __call__(self, axis: Axis) -> Axis:
-        while axis in self._parents:
-            axis = self._parents[axis]
-        return axis
-
-
-def _folded(alias: _Alias, class_of: object, member: Comprehension) -> bool:
-    """Whether two axes of one member have become one."""
-    mine = [alias(class_of((member, k))) for k in range(member.domain.parallel)]  # type: ignore[operator]
-    return len(set(mine)) != len(mine)
+                self._classes[a] = b
+        small, large = sorted((first, second), key=lambda g: len(g.members))
+        large.members += small.members
+        large.grid = [self.class_of(axis) for axis in merge.grid]
+        large.needed = list(dict.fromkeys(self.class_of(axis) for axis in (*large.needed, *small.needed)))
+        large.before |= small.before
+        large.after |= small.after
+        large.tensors |= small.tensors
+        large.has_axes |= small.has_axes
+        large.first, large.last = min(large.first, small.first), max(large.last, small.last)
+        large.reasons += [*small.reasons, reason]
+        for member in small.members:
+            self._groups[member] = large
 
 
 # ---------------------------------------------------------------- the rule
@@ -213,10 +239,10 @@ def group(program: Program) -> Grouping:
 
 
 def _try_edge(grouping: Grouping, producer: Comprehension, reader: Comprehension, allow_loss: bool) -> None:
-    first, second = grouping.group[producer], grouping.group[reader]
+    first, second = grouping.group_of(producer), grouping.group_of(reader)
     if first is second:
         return
-    merge = grouping.possible(first, second)
+    merge = grouping.possible(first, second, [])
     if merge is None or (merge.loses and not allow_loss):
         return
     if not merge.loses:
@@ -229,20 +255,15 @@ def _try_edge(grouping: Grouping, producer: Comprehension, reader: Comprehension
 
 def _shared_in_cell(grouping: Grouping, first: Group, second: Group, merge: Merge) -> str | None:
     """A tensor that both groups read along the axes that are lost, if a cell of it is compact."""
-    members = [*first.members, *second.members]
-    alias = _Alias(grouping.class_of, merge.joined)
-    grid = set(grouping.grid(members, merge.joined))
-    common = _tensors(first) & _tensors(second)
-    for member in members:
-        lost = {k for k in range(member.domain.parallel) if alias(grouping.class_of((member, k))) not in grid}
+    kept = merge.kept
+    common = first.tensors & second.tensors
+    losing = [g for g in (first, second) if any(grouping.class_of(axis) not in kept for axis in g.grid)]
+    for member in (m for g in losing for m in g.members):
+        lost = {k for k in range(member.domain.parallel) if grouping.class_of((member, k)) not in kept}
         for read in member.reads if lost else ():
             if read.source in common and _is_compact(read, lost, member):
                 return tensor_name(grouping.program, read.source)
     return None
-
-
-def _tensors(group: Group) -> set[Source]:
-    return {read.source for member in group.members for read in member.reads if len(read.subscripts) > 1}
 
 
 def _is_compact(read: Read, lost: set[int], member: Comprehension) -> bool:
@@ -254,34 +275,37 @@ def _is_compact(read: Read, lost: set[int], member: Comprehension) -> bool:
 
 
 def _merge_siblings(grouping: Grouping) -> None:
-    """Merge groups that read one tensor at the same indices on equal grids, so that it is read once."""
+    """Merge groups that read one tensor at the same indices, so that it is read once; the rule is the same."""
     holders: dict[Source, Comprehension] = {}
     for reader in grouping.program.comprehensions:
         for read in reader.reads:
             holder = holders.setdefault(read.source, reader)
-            if grouping.group[holder] is not grouping.group[reader]:
+            if grouping.group_of(holder) is not grouping.group_of(reader):
                 _try_siblings(grouping, holder, reader, read)
 
 
 def _try_siblings(grouping: Grouping, holder: Comprehension, reader: Comprehension, read: Read) -> None:
-    first, second = grouping.group[holder], grouping.group[reader]
+    first, second = grouping.group_of(holder), grouping.group_of(reader)
     for other in holder.reads:
         if other.source is not read.source:
             continue
-        joined = [
-            ((holder, a.number), (reader, b.number))
-            for a, b in zip(other.subscripts, read.subscripts, strict=True)
-            if isinstance(a, Position) and isinstance(b, Position)
-            and a.number < holder.domain.parallel and b.number < reader.domain.parallel
-        ]  # fmt: skip
-        between = grouping._joined(first, second)
-        if between is None or any(not grouping._same_extent(a, b) for a, b in joined):
-            return
-        merge = grouping._checked(first, second, joined + between)
-        if joined and merge is not None and not merge.loses:
+        pairs = _same_places(holder, other, reader, read)
+        if not pairs or not all(grouping.same_extent(one, two) for one, two in pairs):
+            continue
+        merge = grouping.possible(first, second, pairs)
+        if merge is not None and (not merge.loses or _shared_in_cell(grouping, first, second, merge)):
             name = tensor_name(grouping.program, read.source)
             grouping.merge(first, second, merge, f"{name_of(holder)} and {name_of(reader)} read the same {name}")
             return
+
+
+def _same_places(holder: Comprehension, one: Read, reader: Comprehension, other: Read) -> Pairs:
+    """The parallel indices of two readers that subscript the same axes of one tensor."""
+    places = zip(one.subscripts, other.subscripts, strict=True)
+    plain = [(a.number, b.number) for a, b in places if isinstance(a, Position) and isinstance(b, Position)]
+    return [
+        ((holder, a), (reader, b)) for a, b in plain if a < holder.domain.parallel and b < reader.domain.parallel
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- names for people

@@ -24,6 +24,7 @@ from tilewright.passes.tensor.program import (
     Source,
     Table,
     Value,
+    postorder,
     rebuild,
 )
 from tilewright.dialect.tensor import ReadMode
@@ -69,7 +70,8 @@ class _Launch:
 
 def encode_launches(program: Program, grouping: Grouping) -> None:
     """Build the kernel function and one function per launch at the current insertion point."""
-    launches = [_launch(program, grouping, group) for group in _in_order(grouping)]
+    places = {source: k for k, source in enumerate(program.sources)}
+    launches = [_launch(program, grouping, group, places) for group in _in_order(grouping)]
     workspaces = _workspaces(program, launches)
     names = _names(program, launches)
     _encode_kernel(program, launches, names)
@@ -102,11 +104,11 @@ def _in_order(grouping: Grouping) -> list[Group]:
 
 def _producers(grouping: Grouping, group: Group) -> list[Group]:
     sources = [s for member in group.members for s in member.inputs if isinstance(s, Comprehension)]
-    found = {id(grouping.group[s]): grouping.group[s] for s in sources}
-    return [g for g in found.values() if g is not group]
+    found = dict.fromkeys(grouping.group_of(s) for s in sources)
+    return [g for g in found if g is not group]
 
 
-def _launch(program: Program, grouping: Grouping, group: Group) -> _Launch:
+def _launch(program: Program, grouping: Grouping, group: Group, places: dict[Source, int]) -> _Launch:
     launch = _Launch(group)
     inside = set(group.members)
     needed: dict[Value, None] = {value: None for value in program.outputs if value[0] in inside}
@@ -122,21 +124,19 @@ def _launch(program: Program, grouping: Grouping, group: Group) -> _Launch:
             if read.source not in inside and not isinstance(read.source, Table):
                 entering[read.source, read.result] = None
         parameters |= {n.number: None for n in _parameters(member)}
-    launch.inputs = sorted(entering, key=lambda value: _input_order(program, value))
+    launch.inputs = sorted(entering, key=lambda value: _input_order(places, value))
     launch.parameters = sorted(parameters)
     return launch
 
 
-def _input_order(program: Program, value: Value) -> tuple[int, int, int]:
+def _input_order(places: dict[Source, int], value: Value) -> tuple[int, int, int]:
     source, result = value
     if isinstance(source, Argument):
         return 0, source.number, 0
-    return 1, program.sources.index(source), result
+    return 1, places[source], result
 
 
 def _parameters(member: Comprehension) -> list[Parameter]:
-    from tilewright.passes.tensor.program import postorder
-
     return [n for n in postorder(member.roots) if isinstance(n, Parameter)]
 
 
@@ -285,8 +285,7 @@ class _Builder:
         return member.with_roots(rebuild(member.roots, local))
 
     def _grid(self, results: Sequence[Value]) -> functions.Grid:
-        members = self.launch.group.members
-        grid = self.grouping.grid(members)
+        grid = self.grouping.grid(self.launch.group)
         extents = [member.domain.extents[k] for member, k in grid]
         positions = tuple(self._positions(source, grid) for source, _ in self.launch.results)
         return functions.Grid(affine_map(0, len(self.program.dims), extents), positions)

@@ -7,7 +7,7 @@ pass that makes it. Indices are numbered by position, so names never matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -118,19 +118,20 @@ def with_operands(node: Node, operands: Sequence[Node]) -> Node:
     return replace(node, subscripts=tuple(operands[:rank]), active=active, otherwise=otherwise)
 
 
-def postorder(roots: Iterable[Node]) -> list[Node]:
-    """Every node below ``roots`` once, operands first, without recursion."""
+def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
+    """Every node below ``roots`` once, operands first, without recursion; ``known`` ones and what only they need not."""
     done: dict[Node, None] = {}
     stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
     while stack:
         node, expanded = stack.pop()
-        if node in done:
+        if node in done or node in known:
             continue
-        if expanded or not node.operands:
+        operands = node.operands
+        if expanded or not operands:
             done[node] = None
             continue
         stack.append((node, True))
-        stack.extend((operand, False) for operand in reversed(node.operands) if operand not in done)
+        stack.extend((operand, False) for operand in reversed(operands) if operand not in done)
     return list(done)
 
 
@@ -140,9 +141,8 @@ Transform = Callable[[Node], Node]
 def rebuild(roots: Sequence[Node], transform: Transform, done: dict[Node, Node] | None = None) -> tuple[Node, ...]:
     """Apply ``transform`` to every node, operands first; it is given the node over the transformed operands."""
     done = {} if done is None else done
-    for node in postorder(roots):
-        if node not in done:
-            done[node] = transform(with_operands(node, [done[operand] for operand in node.operands]))
+    for node in postorder(roots, done):
+        done[node] = transform(with_operands(node, [done[operand] for operand in node.operands]))
     return tuple(done[root] for root in roots)
 
 

@@ -86,25 +86,18 @@ class Structure:
     def node(self, root: Node) -> Digest:
         """The digest of an expression with its indices told apart by number."""
         if root not in self._nodes:
-            self._fill((root,), self._nodes, None)
+            self._fill((root,))
         return self._nodes[root]
 
-    def anonymous(self, roots: Sequence[Node], names: Mapping[int, Digest]) -> dict[Node, Digest]:
-        """Digests of all nodes below ``roots`` with index ``k`` called ``names[k]``."""
-        known: dict[Node, Digest] = {}
-        self._fill(roots, known, names)
-        return known
+    def _fill(self, roots: Sequence[Node]) -> None:
+        known = self._nodes
+        for node in postorder(roots, known):
+            known[node] = self._one(node, known)
 
-    def _fill(self, roots: Sequence[Node], known: dict[Node, Digest], names: Mapping[int, Digest] | None) -> None:
-        todo = roots if names is not None else [root for root in roots if root not in known]
-        for node in postorder(todo):
-            if node not in known:
-                known[node] = self._one(node, known, names)
-
-    def _one(self, node: Node, known: Mapping[Node, Digest], names: Mapping[int, Digest] | None) -> Digest:
+    def _one(self, node: Node, known: Mapping[Node, Digest]) -> Digest:
         match node:
             case Position():
-                return digest_of("position", node.number if names is None else names[node.number])
+                return digest_of("position", node.number)
             case Symbol() | Parameter():
                 return digest_of(type(node).__name__, node.number)
             case Constant():
@@ -128,9 +121,18 @@ class Structure:
     # ------------------------------------------------------------ sources
 
     def source(self, source: Source) -> Digest:
-        """The digest of what a source holds; producers of a comprehension should be asked first (it recurses)."""
-        if source not in self._sources:
-            self._sources[source] = self._source(source)
+        """The digest of what a source holds: what it reads is digested first, without recursion."""
+        stack = [source]
+        while stack:
+            current = stack[-1]
+            inputs = current.inputs if isinstance(current, Comprehension) else []
+            unknown = [s for s in inputs if s not in self._sources]
+            if unknown and current not in self._sources:
+                stack += unknown
+                continue
+            stack.pop()
+            if current not in self._sources:
+                self._sources[current] = self._source(current)
         return self._sources[source]
 
     def _source(self, source: Source) -> Digest:

@@ -188,7 +188,7 @@ class ContractionTiler:
         reduced_loop((), Linear())
 
     def _zero_outside(self, value: Tile, axes: Sequence[Axis]) -> Tile:
-        exists = self.emitter.within_limits(axes)
+        exists = None if _is_zero_outside(value) else self.emitter.within_limits(axes)
         if exists is None:
             return value
         zero = self.emitter.constant_tile(ir.RankedTensorType(value.value.type).element_type, 0)
@@ -333,6 +333,16 @@ class ContractionTiler:
         for factor in factors:
             total = self.emitter.multiply(total, factor)
         return total
+
+
+def _is_zero_outside(value: Tile) -> bool:
+    """A load without ``otherwise`` gives zero at positions that do not exist."""
+    owner = value.value.owner
+    if isinstance(owner, ir.Block) or owner.name != "tile.load":
+        return False
+    load = tile.load_view(owner)
+    limited = {axis for axis, _ in load.access.limits}
+    return load.otherwise is None and all(a.limit is None or k in limited for k, a in enumerate(value.axes))
 
 
 def _narrow(value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tilewright.dialect import functions, ods
 from tilewright.dialect import tensor as tw
+from tilewright.dialect.mlir import ir
 from tilewright.passes.schedule import Block, Nest, Operand, Schedule, Stage, Where
 from tilewright.passes.tile.contraction import Factors
 from tilewright.passes.tile.factors import factors_of, reads_of, unit_stride_index
@@ -19,7 +20,11 @@ from tilewright.passes.tile.factors import factors_of, reads_of, unit_stride_ind
 
 @dataclass(frozen=True)
 class Machine:
-    """What the rule must know of a target: f32 lanes of a vector, and the register tile of a contraction."""
+    """What the rule must know of a target: f32 lanes of a vector, and the tiles of a contraction.
+
+    With ``packs`` the tile is a register tile over packed panels (CPU); without, it is the tile of a cell whose factors
+    are staged step by step (GPU), ``wide_*`` where no matrix instruction takes the factors.
+    """
 
     lanes: int = 8
     unroll: int = 4
@@ -31,6 +36,9 @@ class Machine:
     cell_rows: int = 384
     cell_vectors: int = 1024
     packs: bool = True
+    wide_rows: int = 64
+    wide_columns: int = 64
+    wide_depth: int = 8
     warps: int = 0
     stages: int = 0
 
@@ -101,8 +109,9 @@ def _grid_indices(view: LaunchView) -> dict[Any, tuple[int, ...]]:
 def _root_nest(op: Any, name: str, grid: tuple[int, ...], vector: int | None, machine: Machine) -> Nest:
     domain = tw.domain_of(op)
     contraction = _contraction_of(op)
-    if contraction is not None and machine.packs:
-        nest = _panel_nest(name, domain, grid, contraction, machine)
+    if contraction is not None:
+        build = _panel_nest if machine.packs else _block_nest
+        nest = build(name, domain, grid, contraction, machine)
         if nest is not None:
             return nest
     return _vector_nest(name, domain, grid, vector, machine)
@@ -181,6 +190,37 @@ def _panel_nest(
     return Nest(name, tuple(blocks), stages, reason)
 
 
+def _block_nest(
+    name: str, domain: tw.Domain, grid: tuple[int, ...], contraction: Contracted, machine: Machine
+) -> Nest | None:
+    """One tile of the result a cell, both factors staged step by step along the reduced indices."""
+    row = contraction.positions[contraction.factors.rows[-1]]
+    column = contraction.positions[contraction.factors.columns[-1]]
+    if row not in grid or column not in grid:
+        return None
+    narrow = has_narrow_factors(contraction.factors)
+    sizes = {row: machine.rows if narrow else machine.wide_rows, column: machine.columns if narrow else machine.wide_columns}
+    blocks = [Block(domain.indices[p], sizes.get(p, 1), Where.GRID) for p in grid]
+    inner = [p for p in range(domain.parallel) if p not in grid]
+    blocks += [Block(domain.indices[p], 1, Where.LOOP) for p in inner]
+    at = len(blocks)
+    blocks += [Block(domain.indices[p], sizes[p], Where.TILE) for p in (row, column)]
+    stages = (Stage(Operand.LEFT, at, panel=False), Stage(Operand.RIGHT, at, panel=False))
+    return Nest(name, tuple(blocks), stages, "a sum of products: a tile of the result a cell, factors staged step by step")
+
+
+def has_narrow_factors(factors: Factors) -> bool:
+    """Whether both factors were widened from 16-bit floats: what matrix instructions take."""
+    return all(_widened_from_half(v) for v in (factors.left, factors.right))
+
+
+def _widened_from_half(value: Any) -> bool:
+    owner = value.owner
+    if getattr(owner, "name", "") != "arith.extf":
+        return False
+    return isinstance(owner.operands[0].type, (ir.F16Type, ir.BF16Type))
+
+
 def _root_vector(op: Any, machine: Machine) -> int | None:
     """The index a root is vectorised along: its last one; for a fold only where its reads are contiguous in it."""
     domain = tw.domain_of(op)
@@ -212,9 +252,11 @@ def _fold_nest(fold: Any, name: str, vector_bound: bool, machine: Machine) -> Ne
     domain = tw.domain_of(fold)
     indices = domain.indices[domain.parallel :]
     name = fold_nest_name(name)
-    if factors_of(fold) is not None:
+    factors = factors_of(fold)
+    if factors is not None:
         blocks = tuple(Block(i, 1, Where.LOOP) for i in indices[:-1])
-        return Nest(name, (*blocks, Block(indices[-1], machine.depth, Where.TILE)), reason="depth of a register tile")
+        depth = machine.depth if machine.packs or has_narrow_factors(factors) else machine.wide_depth
+        return Nest(name, (*blocks, Block(indices[-1], depth, Where.TILE)), reason="depth of a register tile")
     lane = None if vector_bound else _lane_index(fold)
     if lane is None:
         return Nest(name, tuple(Block(i, 1, Where.LOOP) for i in indices), reason="lanes along a result axis")

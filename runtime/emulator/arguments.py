@@ -31,10 +31,14 @@ class Uninitialised:
 
 @dataclass(slots=True)
 class Segment:
-    """A run of host bytes and where it lies in the arena."""
+    """A run of host bytes and where it lies in the arena.
+
+    ``skew`` is how far it starts after an allocation boundary, which device allocations respect and views do not.
+    """
 
     low: int
     high: int
+    skew: int = 0
     offset: int = 0
 
 
@@ -59,7 +63,7 @@ class GlobalMemory:
         self.segments = _merge(self.arrays)
         cursor = -(-(image.end - GLOBAL_BASE) // ALIGNMENT) * ALIGNMENT
         for segment in self.segments:
-            segment.offset = cursor + segment.low % 256
+            segment.offset = cursor + segment.skew
             cursor = -(-(segment.offset + segment.high - segment.low + RED_ZONE) // ALIGNMENT) * ALIGNMENT
         self.arena = Arena("global", cursor + RED_ZONE, GLOBAL_BASE)
         self._load_image(image)
@@ -134,12 +138,20 @@ def _merge(arrays: list[Array]) -> list[Segment]:
         if any(stride < 0 for stride in array.strides):
             raise LaunchError("arrays with negative strides cannot be passed")
     segments: list[Segment] = []
-    for low, high in sorted(_bounds(array) for array in arrays):
+    for low, high, skew in sorted((*_bounds(array), _skew(array)) for array in arrays):
         if segments and low < segments[-1].high:
             segments[-1].high = max(segments[-1].high, high)
         else:
-            segments.append(Segment(low, high))
+            segments.append(Segment(low, high, skew))
     return segments
+
+
+def _skew(array: Array) -> int:
+    """Distance of an array from the start of the array that owns its memory, below the allocation alignment."""
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return (_bounds(array)[0] - _bounds(owner)[0]) % ALIGNMENT
 
 
 def pack_parameters(entry: Entry, args: Sequence[Any], memory: GlobalMemory) -> Arena:

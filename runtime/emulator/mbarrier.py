@@ -119,7 +119,17 @@ class MemoryBarriers:
             self.arrive_object(site, barrier, int(counts[lane]), lane, drop)
         return tokens
 
-    def arrive_object(self, site: Site | None, barrier: BarrierObject, count: int, lane: int, drop: bool = False) -> None:
+    def targets(self, site: Site, mask: Mask, space: str, base: Array, offset: Array) -> list[tuple[BarrierObject, int]]:
+        """The object and lane of every active lane that names a live mbarrier."""
+        access = self._access(site, mask, space, base, offset)
+        if access is None:
+            return []
+        pairs = [(self._object(site, place, lane), lane)
+                 for place, lane in zip(access.offsets.tolist(), access.lanes().tolist(), strict=True)]
+        return [(barrier, lane) for barrier, lane in pairs if barrier is not None]
+
+    def arrive_object(self, site: Site | None, barrier: BarrierObject, count: int, lane: int, drop: bool = False,
+                      observed: bool = True) -> None:
         barrier.pending -= count
         if drop:
             barrier.expected -= count
@@ -128,7 +138,7 @@ class MemoryBarriers:
                                  0, [lane], barrier.offset % self.machine.shared_stride)
             barrier.pending = 0
         self.machine.progress += 1
-        if self.machine.races is not None:
+        if self.machine.races is not None and observed:
             self.machine.races.barrier_arrive(barrier, lane)
         self._try_complete(barrier)
 
@@ -176,12 +186,10 @@ class MemoryBarriers:
 
     def completed(self, action: Action, lanes: Array) -> Array:
         """For some lanes, whether the phase they ask about is over. ``action.function`` carries space and parity."""
-        space, parity = action.function.keywords["space"], action.function.keywords["parity"]  # type: ignore[attr-defined]
+        space = action.function.keywords["space"]  # type: ignore[attr-defined]
         base, offset, operand = (np.broadcast_to(value, (self.machine.lanes,))[lanes] for value in self._values(action))
         flat = base.astype(np.int64) + offset.astype(np.int64)
-        site = Site((action.instruction,))
         placed = self._place(space, flat, lanes)
-        del site, parity
         wanted = operand.astype(np.uint64) & np.uint64(1)
         phases = np.full(len(lanes), -1, np.int64)
         for place in np.unique(placed):
@@ -242,6 +250,3 @@ class MemoryBarriers:
                              f"phase {wanted} to end: {barrier.pending} of {barrier.expected} arrivals and "
                              f"{barrier.bytes} bytes are missing")
         return "; ".join(texts)
-
-    def lanes_exited(self, mask: Array) -> None:
-        """Exited threads do not arrive; nothing to do."""

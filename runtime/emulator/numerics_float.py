@@ -182,7 +182,7 @@ def maximum(a: Array, b: Array) -> Array:
     """PTX ``max``: the number when one operand is NaN; +0 is larger than -0 (PTX ISA, "max")."""
     result = np.fmax(a, b)
     if (result == 0).any():
-        both_negative = np.signbit(a) & np.signbit(b)
+        both_negative = (np.signbit(a) | (a != 0)) & (np.signbit(b) | (b != 0))
         result = np.where(result == 0, np.where(both_negative, -result.dtype.type(0), result.dtype.type(0)), result)
     return np.asarray(result)
 

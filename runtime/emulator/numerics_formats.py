@@ -62,6 +62,8 @@ FORMATS = {
 def decode(bits: Array, name: str) -> Array:
     """Values of a format as float32."""
     bits = np.asarray(bits)
+    if bits.dtype == np.float16:
+        return bits.astype(F4)
     if name == "f16":
         return bits.astype(U2, copy=False).view(np.float16).astype(F4)
     if name == "bf16":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tilewright.runtime.emulator import (
+    clusters,
     ops_atomic,
     ops_copy,
     ops_float,
@@ -29,7 +30,7 @@ def _by_type(context: Context, instruction: Instruction) -> Action:
 
 DECODERS: dict[str, Decoder] = {
     **ops_integer.TABLE, **ops_float.TABLE, **ops_select.TABLE, **ops_memory.TABLE, **ops_warp.TABLE,
-    **ops_matrix.TABLE, **ops_copy.TABLE, **ops_atomic.TABLE, **{name: _by_type for name in ops_integer.SHARED},
+    **ops_matrix.TABLE, **ops_copy.TABLE, **ops_atomic.TABLE, **clusters.TABLE, **{name: _by_type for name in ops_integer.SHARED},
 }
 
 

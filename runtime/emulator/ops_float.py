@@ -169,6 +169,8 @@ def arithmetic(context: Context, instruction: Instruction) -> Action:
     count = ARITY.get(name, 1)
     if kind.name in HALVES:
         function = _half(name, HALVES[kind.name], kind.name.endswith("x2"), ftz, saturate, relu, nan)
+        if kind.name == "f16":
+            function = _viewed(function)
     elif kind.name == "f32x2":
         function = partial(_two_singles, core(name, 32, mode))
     else:
@@ -176,6 +178,10 @@ def arithmetic(context: Context, instruction: Instruction) -> Action:
     if (name in ("min", "max")) and len(operands(instruction, 3, 4)) == 4:
         return simple(context, instruction, _three(function), kind, [kind] * 3)
     return simple(context, instruction, function, kind, [kind] * count)
+
+
+def _viewed(function: Function) -> Function:
+    return lambda *values: np.asarray(function(*values)).view(np.float16)
 
 
 def _three(function: Function) -> Function:

@@ -52,7 +52,15 @@ class Program:
                 selectors[index] = source(self.context, instruction, instruction.operands[0], U32)
             control = instruction.mnemonic in CONTROL or is_cta_barrier(instruction)
             actions.append(None if control else decode(self.context, instruction))
+        self._tie_waits([action for action in actions if action is not None])
         return build_blocks(self.function, actions, barriers, selectors)
+
+    def _tie_waits(self, actions: list[Action]) -> None:
+        """Asynchronous products use their registers until the wait, so nothing that touches those may pass it."""
+        used = {register: None for action in actions for operand in action.sources for register in operand.rows or ()}
+        for action in actions:
+            if action.instruction.parts[:2] == ["wgmma", "wait_group"]:
+                action.touches = tuple(used)
 
     def groups(self, index: int) -> list[list[Action]]:
         return self._groups[index]

@@ -61,7 +61,7 @@ class RaceDetector:
         self.globals = global_races
         self.released: dict[int, tuple[Array, Array | None]] = {}
         self.collecting: dict[int, tuple[Array, Array | None]] = {}
-        self.copy_groups: dict[int, int] = {}
+        self.group_of: dict[int, int] = {}
 
     # -- accesses by threads --------------------------------------------------------------------------------------
 
@@ -173,11 +173,13 @@ class RaceDetector:
         known = know.rows[lanes[picked][:, None, None], np.maximum(reader, 0)]
         bad = (reader >= 0) & (reader != actors[picked][:, None, None]) & (shadow.read_clock[part] > known)
         if bad.any():
-            row, column, slot = np.argwhere(bad)[0]
+            certain = bad & ~self._known_by_group(reader, shadow.read_clock[part], lanes[picked]) if self.group_of else bad
+            chosen = certain if certain.any() else bad
+            row, column, slot = np.argwhere(chosen)[0]
             cell = part[row, column]
-            index = int(picked[row])
-            self._finding(site, access, index, lanes, int(np.count_nonzero(bad.any(axis=(1, 2)))), "write after read",
-                          int(shadow.reader[cell, slot]), int(shadow.read_line[cell, slot]), "error")
+            self._finding(site, access, int(picked[row]), lanes, int(np.count_nonzero(chosen.any(axis=(1, 2)))),
+                          "write after read", int(shadow.reader[cell, slot]), int(shadow.read_line[cell, slot]),
+                          "error" if certain.any() else "warning")
         shadow.reader[part] = -1
         shadow.was_read[part] = False
 
@@ -186,6 +188,15 @@ class RaceDetector:
         item = access.size // new.shape[1]
         old = access.arena.view(False, item, new.shape[1])[access.offsets // access.size]
         return np.asarray((old == new).all(axis=1))
+
+    def _known_by_group(self, reader: Array, clocks: Array, lanes: Array) -> Array:
+        """wgmma reads that are over if a wait by one warp covers its whole warpgroup (the lenient reading)."""
+        table = np.full(self.know.width, -1)
+        for actor, group in self.group_of.items():
+            table[actor] = group
+        column = table[np.maximum(reader, 0)]
+        known = self.know.rows[lanes[:, None, None], np.maximum(column, 0)]
+        return np.asarray((column >= 0) & (clocks <= known))
 
     def _report(self, site: Site, access: Access, cells: Array, lanes: Array, bad: Array, what: str) -> None:
         row, column = np.argwhere(bad)[0]
@@ -198,7 +209,11 @@ class RaceDetector:
                  line: int, severity: str) -> None:
         machine = self.machine
         lane = int(lanes[index])
-        machine.finding("race", f"{what} in shared memory without synchronisation", site, int(access.rows()[index]),
+        if severity == "warning":
+            if not machine.options.strict:
+                return
+            what += " (ordered only if a wgmma wait covers the warpgroup)"
+        machine.finding("race" if severity == "error" else "strict-wgmma-wait", f"{what} in shared memory without synchronisation", site, int(access.rows()[index]),
                         [lane], int(access.offsets[index]) % machine.shared_stride,
                         other=self._party(actor, line), severity=severity, count=count)
 
@@ -239,6 +254,14 @@ class RaceDetector:
         old, old_fenced = self.collecting.get(barrier.offset, (None, None))
         self.collecting[barrier.offset] = (merge(old, row), None if fenced is None else merge(old_fenced, fenced))
         self.know.tick(np.array([lane]))
+
+    def copy_arrival(self, barrier: BarrierObject, lane: int, group: int) -> None:
+        """The arrival of cp.async work: whoever waits for the phase also sees the lane's copies up to the group."""
+        column = int(self.know.column[lane])
+        row = np.zeros(self.know.width, np.uint32)
+        row[column + self.know.domain] = group
+        old, old_fenced = self.collecting.get(barrier.offset, (None, None))
+        self.collecting[barrier.offset] = (merge(old, row), old_fenced)
 
     def barrier_completed(self, barrier: BarrierObject) -> None:
         """The phase ends: what its arrivals knew, and what its transactions wrote, can be acquired."""

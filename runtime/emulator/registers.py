@@ -89,6 +89,6 @@ class Rows:
 
 def as_index(rows: list[int]) -> Any:
     """A slice when the rows are consecutive, else an index array."""
-    if all(b - a == 1 for a, b in zip(rows, rows[1:], strict=False)):
+    if rows == list(range(rows[0], rows[0] + len(rows))):
         return slice(rows[0], rows[0] + len(rows))
     return np.array(rows)

@@ -7,6 +7,7 @@ never depends on it, because warp-synchronous operations wait for the lanes they
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from tilewright.runtime.emulator.machine import Machine
 
 WARP = 32
-IDLE_LIMIT = 300_000
 FAIRNESS = 256
+CHECK_EVERY = 509
+MAX_STALE_WAKES = 3
 
 
 class Scheduler:
@@ -41,7 +43,9 @@ class Scheduler:
         self.policy = machine.options.schedule
         self.age: dict[int, int] = {}
         self.stale_wakes = 0
-        self.last_progress = (0, 0)
+        self.forced_at = -1
+        self.last_progress = 0
+        self.states: set[tuple[int, bytes, int]] = set()
 
     # -- strands --------------------------------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class Scheduler:
         machine = self.machine
         while True:
             machine.steps += 1
-            if machine.steps & 1023 == 0:
+            if machine.steps % CHECK_EVERY == 0:
                 self._check_limits(index, mask)
             block = self.blocks[index]
             if block.converge:
@@ -282,7 +286,25 @@ class Scheduler:
             return True
         if not self.parked and not self.gathering and not self.barriers.waiting:
             return False
+        if self._force_waits():
+            return True
         self._deadlock()
+        return True
+
+    def _force_waits(self) -> bool:
+        """A try_wait may return false: let the parked lanes through, until a few rounds have changed nothing."""
+        machine = self.machine
+        mask = np.zeros(machine.lanes, bool)
+        for index, held in self.parked.items():
+            if self.blocks[index].instructions[0].mnemonic == "mbarrier":
+                mask |= held
+        if machine.progress != self.forced_at:
+            self.forced_at, self.stale_wakes = machine.progress, 0
+        if not mask.any() or self.stale_wakes >= MAX_STALE_WAKES:
+            return False
+        self.stale_wakes += 1
+        machine.engines.force(mask)
+        self._wake()
         return True
 
     def _wake(self) -> None:
@@ -326,13 +348,26 @@ class Scheduler:
                     places.append(f"threads {_short(machine.thread_of[lanes])} {name} at PTX line {line}")
         return "; ".join(places + self.barriers.describe(missing)) or "all others have exited"
 
+    def _repeats(self, index: int, mask: Array) -> bool:
+        """Whether the same strand was here before with the same registers, and nothing was stored since."""
+        checksum = 0
+        for rows in self.machine.registers.files.values():
+            checksum = zlib.crc32(rows, checksum)  # type: ignore[arg-type]
+        key = (index, mask.tobytes(), checksum)
+        known = key in self.states
+        self.states.add(key)
+        return known
+
     def _check_limits(self, index: int, mask: Array) -> None:
         machine = self.machine
-        marker, since = self.last_progress
-        if machine.progress != marker:
-            self.last_progress = (machine.progress, machine.steps)
-        elif machine.steps - since > IDLE_LIMIT:
-            machine.report("deadlock", "threads spin without any store, barrier or exit in the grid",
+        if machine.progress != self.last_progress:
+            self.last_progress = machine.progress
+            self.states.clear()
+        elif self._repeats(index, mask):
+            if machine.engines.complete_one():
+                self.wake_parked()
+                return
+            machine.report("deadlock", "threads spin for ever: no register and no memory changes any more",
                            self.blocks[index].instructions[0], np.flatnonzero(mask))
             raise EmulationStopped("livelock")
         if machine.steps > machine.options.max_steps:

@@ -15,7 +15,8 @@ from tilewright.runtime.emulator.scalar_types import Array
 
 MAGIC = 0x7469_6C65
 SWIZZLES = (0, 32, 64, 128)
-HEADER = struct.Struct("<IBBBBBBBxQ")
+HEADER = struct.Struct("<IBBBBBBBBQ")
+ELEMENTS = ("u8", "u16", "u32", "s32", "u64", "s64", "f16", "f32", "f64", "bf16", "tf32", "s8", "s16")
 BYTES = 128
 
 
@@ -37,6 +38,7 @@ class MapFields:
     lower: tuple[int, ...] = ()
     upper: tuple[int, ...] = ()
     is_float: bool = False
+    element: str = "u8"
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class TensorMap:
         rank = array.ndim
         is_float = array.dtype.kind not in "iub"
         head = HEADER.pack(MAGIC, array.itemsize, rank, SWIZZLES.index(self.swizzle), self.interleave, self.fill,
-                           self.mode == "im2col", is_float, address)
+                           self.mode == "im2col", is_float, ELEMENTS.index(_element(array)), address)
         dims = array.shape[::-1] + (1,) * (5 - rank)
         strides = (array.strides[::-1] + (0,) * (5 - rank))[1:]
         box = self.box + (1,) * (5 - len(self.box))
@@ -118,15 +120,22 @@ class TensorMap:
         return (head + body + corners).ljust(BYTES, b"\0")
 
 
+def _element(array: Array) -> str:
+    """PTX name of the element type; what TMA cannot reduce is raw bytes."""
+    table = {"float16": "f16", "float32": "f32", "float64": "f64", "bfloat16": "bf16", "int32": "s32", "int64": "s64",
+             "int8": "s8", "int16": "s16"}
+    return table.get(array.dtype.name, f"u{8 * min(array.itemsize, 8)}")
+
+
 def decode_map(data: bytes) -> MapFields | None:
     """The fields of an encoded map, None when the bytes are not one."""
-    magic, item, rank, swizzle, interleave, fill, im2col, is_float, address = HEADER.unpack_from(data)
+    magic, item, rank, swizzle, interleave, fill, im2col, is_float, element, address = HEADER.unpack_from(data)
     if magic != MAGIC or not 1 <= rank <= 5 or swizzle > 3:
         return None
     values = struct.unpack_from("<5I4Q5H5B", data, HEADER.size)
     corners = struct.unpack_from("<3h3h", data, HEADER.size + struct.calcsize("<5I4Q5H5B"))
     return MapFields(address, item, rank, SWIZZLES[swizzle], interleave, fill, bool(im2col), values[:rank],
                      (item, *values[5:5 + rank - 1]), values[9:9 + rank], values[14:14 + rank],
-                     corners[:3], corners[3:], bool(is_float))
+                     corners[:3], corners[3:], bool(is_float), ELEMENTS[element % len(ELEMENTS)])
 
 

@@ -38,7 +38,9 @@ def scalar(name: str, dtype: str) -> tuple[Any, ...]:
     return ("scalar", name, dtype)
 
 
-def program(dims: Sequence[str], arguments: Sequence[tuple[Any, ...]], body: Callable[..., None], name: str = "k") -> Any:
+def program(
+    dims: Sequence[str], arguments: Sequence[tuple[Any, ...]], body: Callable[..., None], name: str = "k"
+) -> Any:
     """A module with one launch; ``body(*views and scalars, *dims)`` writes it."""
     module = ir.Module.create()
     types, known = [], []
@@ -73,7 +75,9 @@ def program(dims: Sequence[str], arguments: Sequence[tuple[Any, ...]], body: Cal
 class Kernel:
     """A compiled program; call it with arrays in the order of its arguments, scalars, then dims."""
 
-    def __init__(self, code: NativeCode, module: Any, dims: Sequence[str], arguments: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, code: NativeCode, module: Any, dims: Sequence[str], arguments: Sequence[tuple[Any, ...]]
+    ) -> None:
         self.code = code
         self.module = module
         self.dims = dims

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from tests.cpu.native_programs import (
-    NUMPY, Kernel, build, constant, dims_map, element, identity, scalar, splat, tensor,
+    NUMPY,
+    Kernel,
+    build,
+    constant,
+    dims_map,
+    element,
+    identity,
+    scalar,
+    splat,
+    tensor,
 )  # fmt: skip
 from tilewright.dialect import ods, tile
 from tilewright.dialect.folds import FoldKind

@@ -51,7 +51,8 @@ def ulp_distance(result: Any, reference: Any, digits: int, least: int) -> Any:
 def samples(low: float, high: float, seed: int) -> Any:
     generator = np.random.default_rng(seed)
     every = np.arange(0, 1 << 32, 40_009, dtype=np.uint64).astype(np.uint32).view(np.float32)
-    drawn = [generator.uniform(low, high, 40_000), generator.uniform(-1, 1, 20_000), generator.uniform(0.99, 1.01, 10_000)]
+    ranges = [(low, high, 40_000), (-1.0, 1.0, 20_000), (0.99, 1.01, 10_000)]
+    drawn = [generator.uniform(*r) for r in ranges]
     return np.concatenate([EDGES, every, *(d.astype(np.float32) for d in drawn)])
 
 

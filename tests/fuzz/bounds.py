@@ -19,9 +19,7 @@ def fresh_index(draft: Draft) -> Index:
     return Index(draft.fresh("j"), extent, draft.size(extent))
 
 
-def binders(
-    draft: Draft, scope: Scope, expressions: Expressions, most: int = 2
-) -> tuple[str, str, list[Index]]:
+def binders(draft: Draft, scope: Scope, expressions: Expressions, most: int = 2) -> tuple[str, str, list[Index]]:
     """``(binders, where, scope inside)``: one or two bound indices, perhaps a condition."""
     count = 2 if most > 1 and draft.chance(0.2) and len(scope) < 3 else 1
     texts, inner = [], list(scope)
@@ -44,8 +42,9 @@ def _binder(draft: Draft, scope: Scope) -> tuple[str, Index]:
         subscripts = ", ".join(_plain(tensor, scope) or [])
         draft.use("bound: in, of a tensor")
         return f"{index.name} in 0 .. {tensor.name}[{subscripts}]", Index(index.name, "?", 0)
-    if form == "range" and scope:
-        return _range(draft, scope, index)
+    free = [outer for outer in scope if outer.name.startswith("i")]
+    if form == "range" and free:
+        return _range(draft, free, index)
     draft.use(f"bound: {'dim' if index.extent in draft.sizes else 'number'}")
     return f"{index.name}: {index.extent}", index
 

@@ -25,7 +25,13 @@ class Expressions:
         draft = self.draft
         if depth <= 0:
             return self._float_leaf(scope)
-        exact = [self._float_operator, self._float_operator, self._float_reduce, self._float_choice, self._float_extreme]
+        exact = [
+            self._float_operator,
+            self._float_operator,
+            self._float_reduce,
+            self._float_choice,
+            self._float_extreme,
+        ]
         others = [self._built_in, self._float_cast, self._quotient, self._steps, self._odd_float, self._float_macro]
         if draft.whole and draft.chance(0.4):
             return draft.pick(exact)(scope, depth - 1)
@@ -42,8 +48,9 @@ class Expressions:
         return self.draft.pick(["0", "0", "1.5", "-2", "1"])
 
     def _float_literal(self, scope: Scope) -> str:
-        form = self.draft.pick(["2", "0.5", "3", "1.25", "pi", "0.1", "2e-1"])
-        text = form if not self.draft.whole else self.draft.pick(["2", "0.5", "3", "1.25"])
+        text = self.draft.pick(
+            ["2", "0.5", "3", "1.25"] if self.draft.whole else ["2", "0.5", "pi", "pi", "0.1", "2e-1"]
+        )
         self.draft.use("literal: pi" if text == "pi" else "literal: float" if "." in text else "literal: whole")
         return f"f32({text})" if text in ("2", "3") else text
 
@@ -103,7 +110,7 @@ class Expressions:
 
     def _odd_float(self, scope: Scope, depth: int) -> str:
         draft = self.draft
-        form = draft.pick(["fma", "pow", "bitcast", "infinite", "nan", "from bool", "extent"])
+        form = draft.pick(["fma", "pow", "bitcast", "infinite", "nan", "from bool", "extent", "extent"])
         draft.use(f"odd: {form}")
         if form == "fma":
             parts = [self.floating(scope, d) for d in (depth, 0, 0)]
@@ -116,7 +123,11 @@ class Expressions:
             return f"max({self.floating(scope, depth)}, -inf)"
         if form == "nan":
             value = self.floating(scope, depth)
-            return f"({value} if {self.boolean(scope, 0)} else nan)" if draft.chance(0.3) else f"({value} if true else nan)"
+            return (
+                f"({value} if {self.boolean(scope, 0)} else nan)"
+                if draft.chance(0.3)
+                else f"({value} if true else nan)"
+            )
         if form == "from bool":
             return f"f32({self.boolean(scope, depth)})"
         return self._extent_macro(scope)

@@ -21,7 +21,6 @@ from tilewright.compiler.language import typed
 from tilewright.compiler.reference.compare import compare
 from tilewright.compiler.reference.evaluate import Evaluation, evaluate
 
-OUTPUT_FLOATS = FLOATS
 DATA = ("random", "random", "positive", "cancelling", "tiny", "huge", "special")
 Backend = Callable[[Program, typed.TypedKernel], dict[str, Any]]
 
@@ -126,7 +125,7 @@ def _statements(draft: Draft) -> tuple[list[str], list[Tensor]]:
     lines, outputs = [], []
     if draft.chance(0.15):
         lines.append(_table(draft))
-    plan = ["local"] * draft.random.randint(0, 2) + ["output"] * draft.random.randint(1, 2)
+    plan = ["local"] * draft.random.randint(0, 2) + ["output"] * draft.random.randint(0, 2)
     draft.random.shuffle(plan)
     for role in [*plan, "output"]:
         line, tensor = _statement(draft, role)
@@ -183,7 +182,7 @@ def _stored_dtype(draft: Draft, role: str, kind: str) -> str:
         return {"float": "f32", "int": "i32", "bool": "bool"}[kind]
     if kind == "bool":
         return "bool"
-    return draft.pick(OUTPUT_FLOATS if kind == "float" else INTEGERS)
+    return draft.pick(FLOATS if kind == "float" else INTEGERS)
 
 
 # ---------------------------------------------------------------- text and data

@@ -1,5 +1,6 @@
 """Small programs of both levels, as text, for the tests of what works on them."""
 
+# ruff: noqa: E501 (lines of IR)
 from __future__ import annotations
 
 import itertools

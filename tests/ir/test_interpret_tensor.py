@@ -1,5 +1,6 @@
 """The interpreter of the tensor level against plain NumPy, and what it must refuse."""
 
+# ruff: noqa: E501 (lines of IR)
 from __future__ import annotations
 
 import itertools

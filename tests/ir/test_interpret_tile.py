@@ -1,5 +1,6 @@
 """The interpreter of the neutral tile level against plain NumPy, and what it must refuse."""
 
+# ruff: noqa: E501 (lines of IR)
 from __future__ import annotations
 
 from typing import Any

@@ -18,9 +18,12 @@ def attention(q: Array, k: Array, v: Array, scale: float, causal: bool = False) 
             g = h // (heads // groups)
             scores = scale * (q[b, h] @ k[b, g].T)
             if causal:
-                visible = np.arange(keys)[None] <= np.arange(queries)[:, None] + keys - queries
-                scores = np.where(visible, scores, -np.inf)
-            o[b, h], lse[b, h] = softmax(scores) @ v[b, g], logsumexp(scores)
+                rows = [(i, max(i + keys - queries + 1, 0)) for i in range(queries)]
+            else:
+                rows = [(i, keys) for i in range(queries)]
+            for i, seen in rows:  # keys that are not seen do not count, whatever they hold
+                o[b, h, i] = softmax(scores[i, :seen]) @ v[b, g, :seen]
+                lse[b, h, i] = logsumexp(scores[i, :seen])
     return o, lse
 
 
@@ -38,3 +41,9 @@ def rope_interleaved(x: Array, angle: Array, sign: float = 1.0) -> Array:
     x, angle = wide(x, angle)
     turned = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * sign * angle)
     return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
+
+
+def rope_positions(x: Array, pos: Array, freq: Array, sign: float) -> Array:
+    """Half-split form for positions ``pos: [B, S]`` and frequencies ``freq: [R]`` of ``x: [B, S, H, 2 R]``."""
+    pos, freq = wide(pos, freq)
+    return rope_half(x, pos[:, :, None, None] * freq, sign)

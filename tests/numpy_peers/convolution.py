@@ -83,3 +83,9 @@ def avgpool2d(x: Array, window: int, stride: int, pad: int = 0, count_pad: bool 
             y += _window(x, r, s, (size[0], size[1]), stride, 1)
             count += _window(ones, r, s, (size[0], size[1]), stride, 1)
     return y / count
+
+
+def global_average(x: Array) -> Array:
+    """``[N, H, W, C]`` -> ``[N, C]``; NaN over no positions."""
+    (x,) = wide(x)
+    return np.divide(x.sum(axis=(1, 2)), np.float64(x.shape[1] * x.shape[2]))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tests.numpy_peers.common import Array, identity, silu, wide
+from tests.numpy_peers.elementwise import dsilu
 
 
 def linear(
@@ -40,3 +41,15 @@ def swiglu_pointwise(a: Array, b: Array) -> Array:
     """``silu(a) * b``."""
     a, b = wide(a, b)
     return silu(a) * b
+
+
+def linear_backward(x: Array, w: Array, dy: Array) -> dict[str, Array]:
+    """Gradients of ``x w^T + b``."""
+    x, w, dy = wide(x, w, dy)
+    return {"dx": np.dot(dy, w), "dw": np.dot(dy.T, x), "db": dy.sum(axis=0)}
+
+
+def swiglu_backward(dh: Array, a: Array, b: Array) -> dict[str, Array]:
+    """Gradients of ``silu(a) * b``."""
+    dh, a, b = wide(dh, a, b)
+    return {"da": dh * b * dsilu(a), "db": dh * silu(a)}

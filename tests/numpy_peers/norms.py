@@ -19,7 +19,7 @@ def softmax_backward(y: Array, dy: Array) -> Array:
 
 
 def layernorm(x: Array, w: Array, b: Array, eps: float) -> tuple[Array, Array, Array]:
-    """``(y, mean, 1 / deviation)`` over the last axis."""
+    """``(y, mean, 1 / deviation)`` over the last axis; the statistics are not rounded on the way to ``y``."""
     x, w, b = wide(x, w, b)
     mean = x.mean(axis=-1, keepdims=True) if x.shape[-1] else np.full(x.shape[:-1] + (1,), np.nan)
     variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True) if x.shape[-1] else mean
@@ -55,3 +55,24 @@ def _mean(x: Array) -> Array:
     if not x.shape[-1]:
         return np.full(x.shape[:-1] + (1,), np.nan)
     return x.mean(axis=-1, keepdims=True)
+
+
+def log_softmax(x: Array) -> Array:
+    (x,) = wide(x)
+    return x - common.logsumexp(x)[..., None]
+
+
+def log_softmax_backward(y: Array, dy: Array) -> Array:
+    """``dx`` from the output ``y`` and ``dy``."""
+    y, dy = wide(y, dy)
+    return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
+
+
+def groupnorm(x: Array, w: Array, b: Array, eps: float, groups: int) -> Array:
+    """``x: [N, P, C]``; statistics over positions and the channels of a group."""
+    x, w, b = wide(x, w, b)
+    parts = x.reshape(x.shape[0], x.shape[1], groups, x.shape[2] // groups)
+    count = parts.shape[1] * parts.shape[3]
+    mean = parts.sum(axis=(1, 3), keepdims=True) / max(count, 1)
+    variance = ((parts - mean) ** 2).sum(axis=(1, 3), keepdims=True) / max(count, 1)
+    return ((parts - mean) / np.sqrt(variance + eps)).reshape(x.shape) * w + b

@@ -283,7 +283,7 @@ def test_bank_conflicts_match_enumeration(seed: int) -> None:
 
 def random_access(rng: random.Random, vector: int) -> tuple[Layout, Layout]:
     """A warp's access to a tile of 16·n columns in a swizzled or plain buffer, vectors first in the registers."""
-    columns, row_count = rng.choice([32, 64, 96, 160]), rng.choice([8, 16, 24, 48])
+    columns, row_count = rng.choice([32, 64, 96]), rng.choice([8, 8, 8, 16, 24])
     memory = library.row_major((row_count, columns))
     if rng.random() < 0.6:
         memory = library.swizzled(

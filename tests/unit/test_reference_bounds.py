@@ -4,10 +4,25 @@ import math
 
 import numpy as np
 import pytest
-
 from tests.unit.build_typed import (
-    add, binary, call, cast, compare, guarded, idx, kernel, let, mul, num, read, reduce, select, sub, tensor,
+    add,
+    binary,
+    call,
+    cast,
+    compare,
+    guarded,
+    idx,
+    kernel,
+    let,
+    mul,
+    num,
+    read,
+    reduce,
+    select,
+    sub,
+    tensor,
 )  # fmt: skip
+
 from tilewright.compiler.language import typed
 from tilewright.compiler.reference.compare import compare as check
 from tilewright.compiler.reference.evaluate import evaluate
@@ -169,6 +184,18 @@ def test_a_gather_at_an_undecided_place_is_undecided() -> None:
     place = cast("index", cast("i32", mul(X, Z)))
     result = _apply(read("x", "f32", place), [1 / 3, 0.5], [3.0, 3.0])
     assert result.undecided["y"].tolist() == [True, False]
+
+
+def test_a_write_that_may_not_happen_is_undecided() -> None:
+    condition = compare(">", mul(X, Z), num(1.0, "f32"))
+    built = kernel(
+        [tensor("x", "f32", "N"), tensor("z", "f32", "N")],
+        [tensor("y", "f32", "N", role="out")],
+        [let("y", "f32", [("i", "N")], X, where=condition)],
+    )
+    result = evaluate(built, {"x": F([1 / 3, 0.5, 3]), "z": F([3, 1, 3])})
+    assert result.undecided["y"].tolist() == [True, False, False]
+    assert check(result, "y", F([0, 0, 3])).ok and not check(result, "y", F([0, 0.5, 3])).ok
 
 
 def test_a_guard_at_an_undecided_place_is_undecided() -> None:

@@ -2,11 +2,29 @@
 
 import numpy as np
 import pytest
-
 from tests.unit.build_typed import (
-    add, binary, both, call, cast, compare, dim, either, expr, guarded, idx, kernel, let, mul, num, read, reduce,
-    select, sub, tensor,
+    add,
+    binary,
+    both,
+    call,
+    cast,
+    compare,
+    dim,
+    either,
+    expr,
+    guarded,
+    idx,
+    kernel,
+    let,
+    mul,
+    num,
+    read,
+    reduce,
+    select,
+    sub,
+    tensor,
 )  # fmt: skip
+
 from tilewright.compiler.language import typed
 from tilewright.compiler.reference import space
 from tilewright.compiler.reference.evaluate import evaluate

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.numpy_peers import attention, common, convolution, dense, losses, norms
 from tests.sources import typed_kernel
+
 from tilewright.compiler.reference.evaluate import Evaluation, evaluate
 from tilewright.compiler.reference.numerics import round_to
 from tilewright.compiler.reference.philox import uniform

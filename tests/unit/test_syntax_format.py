@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from tilewright.compiler.language.same import same_tree
 from tilewright.compiler.language.scan import scan
 from tilewright.compiler.language.span import Source
 
+LIBRARY = Path(__file__).parents[2] / "compiler" / "library"
 HEADER = "kernel f[N](x: f32[N]) -> (y: f32[N]):\n"
 
 
@@ -37,7 +39,12 @@ def test_sources(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("path", sorted(LIBRARY.glob("*.tw")), ids=lambda path: path.name)
+def test_library(path: Path) -> None:
+    check(path.read_text(encoding="utf-8"))
+
+
+@settings(max_examples=80, deadline=None, print_blob=True)
 @given(sources)
 def test_random_sources(text: str) -> None:
     check(text)
@@ -75,9 +82,10 @@ def test_first_lines() -> None:
 
 def test_long_first_lines_and_values_are_wrapped() -> None:
     written = (
-        "kernel convolution<T: float>[N, H, W, C, K, R, S](x: T[N, H, W, C], w: T[K, R, S, C], b: T[K]; const stride: int = 1)"
-        " -> (y: T[N, H, W, K]):\n"
-        "    y[n, p, q, k] = b[k] + sum[r, s, c]((x[n, p * stride + r - 1, q * stride + s - 1, c] else 0) * w[k, r, s, c]) * 2.0 / 10\n"
+        "kernel convolution<T: float>[N, H, W, C, K, R, S](x: T[N, H, W, C], w: T[K, R, S, C], b: T[K]; "
+        "const stride: int = 1) -> (y: T[N, H, W, K]):\n"
+        "    y[n, p, q, k] = b[k] + sum[r, s, c]((x[n, p * stride + r - 1, q * stride + s - 1, c] else 0) "
+        "* w[k, r, s, c]) * 2.0 / 10\n"
     )
     assert format_source(written) == (
         "kernel convolution<T: float>[N, H, W, C, K, R, S](\n"
@@ -90,7 +98,10 @@ def test_long_first_lines_and_values_are_wrapped() -> None:
 
 
 def test_neighbouring_definitions_are_aligned() -> None:
-    written = f"{HEADER}    a = 1  # one\n    long_name[i] += 2\n\n    b = 3\n    # apart\n    cc = 4\ndef f(x) = x\ndef gg(x) = x\n"
+    written = (
+        f"{HEADER}    a = 1  # one\n    long_name[i] += 2\n\n    b = 3\n    # apart\n    cc = 4\n"
+        "def f(x) = x\ndef gg(x) = x\n"
+    )
     assert format_source(written) == (
         f"{HEADER}    a            = 1  # one\n    long_name[i] += 2\n\n    b = 3\n    # apart\n    cc = 4\n\n"
         "def f(x)  = x\ndef gg(x) = x\n"
@@ -98,7 +109,10 @@ def test_neighbouring_definitions_are_aligned() -> None:
 
 
 def test_comments_keep_their_places() -> None:
-    written = f"\ufeff#first\r\n\r\n\r\n# of f\r\n{HEADER}# inside\n    y[i] = max(x[i],  # why\n# alone\n 1)  # end\n    # last\n# of g\ndef g(x) = x"
+    written = (
+        f"\ufeff#first\r\n\r\n\r\n# of f\r\n{HEADER}# inside\n    y[i] = max(x[i],  # why\n# alone\n 1)  # end\n"
+        "    # last\n# of g\ndef g(x) = x"
+    )
     assert format_source(written) == (
         f"#first\n\n# of f\n{HEADER}    # inside\n    y[i] = max(x[i],  # why\n        # alone\n        1)  # end\n"
         "    # last\n\n# of g\ndef g(x) = x\n"

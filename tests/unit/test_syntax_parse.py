@@ -42,7 +42,8 @@ def shown(node: tree.Expr | tree.Table | None) -> str:
         case tree.Binary(op=op, left=left, right=right):
             return f"({shown(left)} {op} {shown(right)})"
         case tree.Compare(ops=ops, operands=operands):
-            return "(" + "".join(f"{shown(a)} {op} " for a, op in zip(operands, ops)) + shown(operands[-1]) + ")"
+            pairs = zip(operands, ops, strict=False)
+            return "(" + "".join(f"{shown(operand)} {op} " for operand, op in pairs) + shown(operands[-1]) + ")"
         case tree.IfElse(condition=condition, then=then, otherwise=otherwise):
             return f"({shown(then)} if {shown(condition)} else {shown(otherwise)})"
         case tree.Call(name=name, arguments=arguments):
@@ -84,7 +85,7 @@ def binder(node: tree.Binder) -> str:
         ("f(x[i + 1] else a + b, c)", "f((x[(i + 1)] else (a + b)), c)"),
         ("sum[k](x[k] else 0)", "sum[k]((x[k] else 0))"),
         ("((x[i] else 0))", "(x[i] else 0)"),
-        ("sum[i, j: N, k in 0 .. i where j < k and i < 2](a, b)", "sum[i, j: N, k in 0 .. i where ((j < k) and (i < 2))](a, b)"),
+        ("sum[i, j: N, k in 0 .. i where j < k and i](a, b)", "sum[i, j: N, k in 0 .. i where ((j < k) and i)](a, b)"),
         ("sum[k in 0..8](k)", "sum[k in 0 .. 8](k)"),
         ("max[j](x[j]) + max(a, b)", "(max[j](x[j]) + max(a, b))"),
         ("x[i, y[j], k // 2]", "x[i, y[j], (k // 2)]"),

@@ -105,8 +105,8 @@ SYNTAX = (
     _body(
         "TW0111",
         "An operator of another language",
-        "The operators are those of Python: `and or not`, `== != < <= > >=`, `| ^ & << >>`, `+ - * / // % **`. A matrix "
-        "product is a sum over an index.",
+        "The operators are those of Python: `and or not`, `== != < <= > >=`, `| ^ & << >>`, `+ - * / // % **`. A "
+        "matrix product is a sum over an index.",
         "y[i] = x[i] if i > 0 && i < 9 else 0",
         "y[i] = x[i] if i > 0 and i < 9 else 0",
     ),
@@ -249,7 +249,8 @@ SYNTAX = (
     _body(
         "TW0130",
         "A constant tensor in the wrong form",
-        "A constant tensor is a statement of its own, `name = [1.0, -0.5]`, nested for more ranks, and holds numbers only.",
+        "A constant tensor is a statement of its own, `name = [1.0, -0.5]`, nested for more ranks, and holds numbers "
+        "only.",
         "y[i] = [1.0, -0.5]",
         "t = [1.0, -0.5]\ny[i] = t[i % 2] * x[i]",
     ),
@@ -271,8 +272,8 @@ SYNTAX = (
         "TW0133",
         "A statement outside a kernel",
         "A statement at the left margin belongs to no kernel: indent it.",
-        HEADER + "    a[i] = 2 * x[i]\ny[i] = a[i]\n",
-        HEADER + "    a[i] = 2 * x[i]\n    y[i] = a[i]\n",
+        HEADER + "    y[i] = 2 * x[i]\nz[i] = y[i]\n",
+        HEADER + "    y[i] = 2 * x[i]\n    z[i] = y[i]\n",
         "parse",
     ),
     Entry(
@@ -294,8 +295,8 @@ SYNTAX = (
     _body(
         "TW0136",
         "A value that is no number",
-        "Every value is one number or truth value: there are no tuples, attributes and functions as values. Extents are "
-        "dims, by their names.",
+        "Every value is one number or truth value: there are no tuples, attributes and functions as values. Extents "
+        "are dims, by their names.",
         "y[i] = x[i] / x.shape",
         "y[i] = x[i] / N",
     ),
@@ -353,8 +354,8 @@ LIMITS = (
     _body(
         "TW0807",
         "An expression too deep",
-        "An expression has at most 200 operators, calls and conditionals inside each other; a chain `a + b + c` has one "
-        "level per operator. Give a part of it a name of its own.",
+        "An expression has at most 200 operators, calls and conditionals inside each other; a chain `a + b + c` has "
+        "one level per operator. Give a part of it a name of its own.",
         f"y[i] = {_DEEP}",
         "a[i] = x[i] + x[i]\ny[i] = a[i] + a[i]",
     ),
@@ -366,6 +367,28 @@ LIMITS = (
         "",
         "parse",
     ),
+    Entry(
+        "TW0809",
+        "Macros that grow too large",
+        "A kernel has at most 200,000 expression nodes once its macros are expanded. A macro that uses its argument "
+        "twice doubles it: give the argument a statement of its own.",
+        "def p1(x) = x * x\n"
+        + "".join(f"def p{i + 1}(x) = p{i}(p{i}(x))\n" for i in range(1, 6))
+        + HEADER
+        + "    y[i] = p6(x[i])\n",
+        "def p1(x) = x * x\n" + HEADER + "    a[i] = p1(p1(x[i]))\n    y[i] = p1(p1(a[i]))\n",
+    ),
+    Entry("TW0810", "Macros nested too deeply", "At most 64 macros may be in use inside each other.", "", ""),
+    Entry("TW0811", "Too many operations", "A kernel has at most 50,000 operations.", "", ""),
+    Entry(
+        "TW0812",
+        "Too many dimensions",
+        "A tensor has at most 16 dimensions.",
+        f"kernel f[N](x: f32[{', '.join('N' * 17)}]) -> (y: f32[N]):\n    y[i] = x[{', '.join('i' * 17)}]\n",
+        f"kernel f[N](x: f32[{', '.join('N' * 16)}]) -> (y: f32[N]):\n    y[i] = x[{', '.join('i' * 16)}]\n",
+    ),
+    Entry("TW0813", "A constant tensor too large", "A constant tensor has at most 4,096 numbers.", "", ""),
+    Entry("TW0814", "Too many imports", "A file reaches at most 100 files through its imports.", "", "", "import"),
 )
 
 ENTRIES: tuple[Entry, ...] = (*SYNTAX, *LIMITS)

@@ -31,6 +31,7 @@ class Lowering:
         self.macros = macros
         self.arithmetic = context.arithmetic
         self.ballot = Ballot()
+        self.unbound: set[tuple[int, str]] = set()
 
     # ------------------------------------------------------------ the ways in
 
@@ -128,6 +129,9 @@ class Lowering:
         return self.arithmetic.refuse("TW0201", expr.span, f"nothing is called `{name}` here", fix=fix)
 
     def _unbound(self, expr: tree.Name, name: str) -> typed.Expr:
+        if (self.context.statement, expr.id) in self.unbound:
+            return poison(expr.span)
+        self.unbound.add((self.context.statement, expr.id))
         message = f"index `{name}` is neither on the left nor bound by a reduction"
         notes = note(None, f"there is no implicit sum: write `sum[{name}](…)`, or put `{name}` on the left")
         return self.arithmetic.refuse("TW0404", expr.span, message, notes=notes)

@@ -263,9 +263,10 @@ MACROS = (
     macro("TW0702", "takes 1 index in brackets", "def g[k](x) = sum[k](x)", "y[i, j] = «g»(x[i, j])"),
     macro("TW0702", "takes 2 indices in brackets", "def g[k, l](x) = sum[k, l](x)", "y[i, j] = «g»[k](x[i, k])"),
     macro("TW0702", "takes no index in brackets", "def g(x) = x", "y[i, j] = «g»[k](x[i, k])"),
-    macro("TW0703", "cannot be recursive", "def g(x) = g(x) + 1", "y[i, j] = «g»(x[i, j])"),
+    macro("TW0703", "cannot be recursive", "def g(x) = «g»(x) + 1", "y[i, j] = g(x[i, j])"),
+    file("TW0703", "cannot be recursive", "def g[j](x) = 1 + sum[j](x * «g»[j](x))\n"),
     macro("TW0704", "cannot be bounded", "def g[k](x) = x / sum[k](x)", "y[i, j] = «g[j where j <= i](x[i, j])»"),
-    macro("TW0704", "cannot be bounded", "def g[k](x) = x / sum[k](x)", "y[i, j] = «g[j in 0 .. 2](x[i, j])»"),
+    macro("TW0704", "cannot be bounded", "def g[k](x) = x / sum[k](x)", "y[i, j] = «g[j in 0 .. N](x[i, j])»"),
     macro("TW0705", "no value of its own", "def g[k](x) = sum[k](x * k)", "y[i, j] = «g[p, q](x[p, q])»"),
     file("TW0706", "`z` is not a parameter", "def g(x) = x + «z»\n" + HEADER + "    y[i, j] = g(x[i, j])\n"),
     file("TW0706", "`M` is not a parameter", "def g(x) = x * «M»\n" + HEADER + "    y[i, j] = g(x[i, j])\n"),
@@ -274,7 +275,7 @@ MACROS = (
     macro("TW0707", "must be given a type", "def g(x, T) = T(x)", "y[i, j] = g(x[i, j], «x[i, j]»)"),
     macro("TW0903", "functions as arguments", "def g(h, x) = h(x)", "y[i, j] = g(«exp», x[i, j])"),
     macro("TW0903", "functions as arguments", "def h(x) = x\ndef g(h2, x) = h2(x)", "y[i, j] = g(«h», x[i, j])"),
-    macro("TW0209", "there is no function `gg`", "def g(x) = gg(x)", "y[i, j] = «g(x[i, j])»"),
+    macro("TW0209", "there is no function `gg`", "def g(x) = «gg»(x)", "y[i, j] = g(x[i, j])"),
 )
 
 BAD_PROGRAMS = NAMES + TYPES + INDICES + BOUNDS + ORDER + MACROS

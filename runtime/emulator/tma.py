@@ -1,0 +1,369 @@
+"""Bulk copies and TMA: tensor tiles between global and shared memory, signalled by mbarriers or bulk groups.
+
+PTX ISA, "cp.async.bulk", "cp.async.bulk.tensor", "cp.reduce.async.bulk". A load counts the bytes of the whole box on its
+mbarrier, also those outside the tensor (assumed, as published kernels need it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tilewright.runtime.emulator.action import Site
+from tilewright.runtime.emulator.memory import INITIALISED, VALID, WRITABLE, Access, Arena
+from tilewright.runtime.emulator.scalar_types import Array
+from tilewright.runtime.emulator.spaces import GLOBAL_BASE
+from tilewright.runtime.emulator.tensormap import MapFields, decode_map
+from tilewright.runtime.emulator.wgmma import swizzle
+
+if TYPE_CHECKING:
+    from tilewright.runtime.emulator.engines import Engines
+    from tilewright.runtime.emulator.machine import Machine
+
+NAN_FILL = {2: 0x7FFF, 4: 0x7FFFFFFF, 8: 0x7FFFFFFFFFFFFFFF}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The elements of a box: arena offsets in global memory (-1 outside the tensor), byte offsets inside the box."""
+
+    origin: Array
+    inside: Array
+    item: int
+    bytes: int
+
+    @property
+    def valid(self) -> Array:
+        return self.origin >= 0
+
+
+def tile_of(fields: MapFields, coordinates: list[int]) -> Tile:
+    """Enumerate the box of a tiled map at inner-first coordinates, innermost element fastest."""
+    if _in_units(fields, coordinates):
+        fields, coordinates = _as_units(fields, coordinates)
+    shape = tuple(-(-extent // step) for extent, step in zip(fields.box, fields.element_strides, strict=True))
+    grid = np.indices(shape[::-1])[::-1]
+    address = np.full(shape[::-1], fields.address - GLOBAL_BASE, np.int64)
+    good = np.ones(shape[::-1], bool)
+    for axis in range(fields.rank):
+        place = coordinates[axis] + grid[axis] * fields.element_strides[axis]
+        good &= (place >= 0) & (place < fields.dims[axis])
+        address += place * fields.strides[axis]
+    count = address.size
+    inside = np.arange(count) * fields.item
+    return Tile(np.where(good, address, -1).reshape(-1), inside, fields.item, count * fields.item)
+
+
+UNIT = 16
+
+
+def _in_units(fields: MapFields, coordinates: list[int]) -> bool:
+    """Whether 16-byte units are either inside or outside the tensor, so that they can be moved whole."""
+    item = fields.item
+    whole = fields.dims[0] * item % UNIT == 0 and coordinates[0] * item % UNIT == 0
+    return whole and fields.box[0] * item % UNIT == 0 and fields.element_strides[0] == 1
+
+
+def _as_units(fields: MapFields, coordinates: list[int]) -> tuple[MapFields, list[int]]:
+    per_unit = UNIT // fields.item
+    dims = (fields.dims[0] // per_unit, *fields.dims[1:])
+    box = (fields.box[0] // per_unit, *fields.box[1:])
+    coarse = replace(fields, item=UNIT, dims=dims, box=box, strides=(UNIT, *fields.strides[1:]))
+    return coarse, [coordinates[0] // per_unit, *coordinates[1:]]
+
+
+def _view(arena: Arena, item: int) -> Array:
+    """Memory as rows of one element or one 16-byte unit."""
+    return arena.view(False, min(item, 8), max(item // 8, 1))
+
+
+class TensorLoad:
+    """A pending load of bytes into shared memory; ``targets`` are (arena base of the box, mbarrier offset, CTA slot)."""
+
+    __slots__ = ("done", "engine", "fields", "lane", "reads", "site", "targets", "tile")
+
+    def __init__(self, engine: BulkEngine, site: Site, lane: int, tile: Tile, fields: MapFields | None,
+                 targets: list[tuple[Array, int]], reads: Any) -> None:
+        self.engine, self.site, self.lane = engine, site, lane
+        self.tile, self.fields, self.targets, self.reads = tile, fields, targets, reads
+        self.done = False
+
+    def finish(self) -> None:
+        self.done = True
+        machine, tile = self.engine.machine, self.tile
+        values = _view(self.reads, tile.item)[np.maximum(tile.origin, 0) // tile.item]
+        if not tile.valid.all():
+            values = np.where(tile.valid[:, None], values, self._fill(values))
+        for places, barrier in self.targets:
+            _view(machine.shared, tile.item)[places // tile.item] = values
+            machine.shared.mark(places, tile.item)
+            machine.counters.bytes_written["shared"] += tile.bytes
+            machine.engines.barriers.complete_bytes(self.site, barrier, tile.bytes, self.lane)
+
+    def _fill(self, like: Array) -> Any:
+        fields = self.fields
+        if fields is None or not fields.fill or not fields.is_float:
+            return like.dtype.type(0)
+        pattern = NAN_FILL.get(fields.item, 0x7F).to_bytes(fields.item, "little")
+        return np.frombuffer(pattern * (like.itemsize // fields.item), like.dtype)[0]
+
+
+class TensorStore:
+    """A pending store or reduction from shared to global memory; reading and writing may happen apart."""
+
+    __slots__ = ("combine", "done", "engine", "group", "kind", "lane", "places", "site", "tile", "values")
+
+    def __init__(self, engine: BulkEngine, site: Site, lane: int, tile: Tile, places: Array, group: int,
+                 combine: Any, kind: Any) -> None:
+        self.engine, self.site, self.lane, self.tile = engine, site, lane, tile
+        self.places, self.group, self.combine, self.kind = places, group, combine, kind
+        self.values: Array | None = None
+        self.done = False
+
+    def read(self) -> None:
+        """Take the bytes out of shared memory."""
+        if self.values is None:
+            self.values = _view(self.engine.machine.shared, self.tile.item)[self.places // self.tile.item]
+
+    def finish(self) -> None:
+        self.read()
+        self.done = True
+        assert self.values is not None
+        machine, tile = self.engine.machine, self.tile
+        good = tile.valid
+        index = tile.origin[good] // tile.item
+        target = _view(machine.global_memory, tile.item)
+        values = self.values[good]
+        if self.combine is None:
+            target[index] = values
+        else:
+            size = self.kind.itemsize
+            typed = machine.global_memory.view(False, size, 1)[:, 0].view(self.kind)
+            places = (tile.origin[good][:, None] + np.arange(0, tile.item, size)).reshape(-1) // size
+            added = np.ascontiguousarray(values).reshape(-1).view(self.kind)
+            typed[places] = self.combine(typed[places], added)
+        machine.global_memory.mark(tile.origin[good], tile.item)
+        machine.counters.bytes_written["global"] += len(index) * tile.item
+
+
+class BulkEngine:
+    """Bulk copies of every kind and the bulk groups of every thread."""
+
+    def __init__(self, machine: Machine, engines: Engines) -> None:
+        self.machine = machine
+        self.engines = engines
+        self.committed = np.zeros(machine.lanes, np.int64)
+        self.stores: list[TensorStore] = []
+
+    # -- maps and addresses ---------------------------------------------------------------------------------------
+
+    def fields(self, site: Site, lane: int, address: int) -> MapFields | None:
+        """Decode the tensor map at a generic or parameter address."""
+        machine = self.machine
+        for access in machine.memory.resolve(site, np.arange(machine.lanes) == lane, "generic",
+                                             np.full((1, machine.lanes), address, np.int64), 64):
+            access = machine.memory.checked(site, access, VALID | INITIALISED, "tensor map read")
+            if not len(access.offsets):
+                return None
+            start = int(access.offsets[0])
+            found = decode_map(access.arena.data[start:start + 128].tobytes())
+            if found is None:
+                machine.finding("tensor-map", "the address holds no tensor map", site, 0, [lane], address)
+            return found
+        return None
+
+    def shared_place(self, site: Site, lane: int, address: int, size: int, alignment: int) -> int | None:
+        """Arena offset of a shared address that an engine will use."""
+        machine = self.machine
+        offset = int(machine.memory._shared_offsets(np.array([address]), np.array([lane]))[0])
+        if offset < 0:
+            machine.finding("out-of-bounds", "bulk copy outside shared memory", site, 0, [lane], address)
+            return None
+        if offset % alignment:
+            machine.finding("misaligned", f"a bulk copy needs {alignment}-byte alignment in shared memory", site, 0,
+                            [lane], address)
+            return None
+        if offset % machine.shared_stride + size > machine.shared_stride:
+            machine.finding("out-of-bounds", f"bulk copy of {size} bytes runs past shared memory", site, 0, [lane], address)
+            return None
+        return offset
+
+    def _slots(self, lane: int, cta_mask: int | None, offset: int) -> list[int]:
+        """Arena offsets of the same place in every CTA of a multicast."""
+        machine = self.machine
+        if cta_mask is None:
+            return [offset]
+        first = int(machine.cluster_first[lane])
+        inner = offset % machine.shared_stride
+        return [(first + rank) * machine.shared_stride + inner for rank in range(machine.cluster_size)
+                if cta_mask >> rank & 1]
+
+    # -- loads ----------------------------------------------------------------------------------------------------
+
+    def load_tensor(self, site: Site, lane: int, target: int, map_address: int, coordinates: list[int], barrier: int,
+                    cta_mask: int | None) -> None:
+        fields = self.fields(site, lane, map_address)
+        if fields is None:
+            return
+        if fields.rank != len(coordinates):
+            self.machine.finding("tensor-map", f"a map of rank {fields.rank} with {len(coordinates)} coordinates", site, 0,
+                                 [lane])
+            return
+        tile = tile_of(fields, coordinates)
+        place = self.shared_place(site, lane, target, tile.bytes, 128)
+        if place is None:
+            return
+        tile = self._checked_origin(site, lane, tile)
+        self._start_load(site, lane, tile, fields, place, barrier, cta_mask, fields.swizzle, self.machine.global_memory)
+
+    def _start_load(self, site: Site, lane: int, tile: Tile, fields: MapFields | None, place: int, barrier: int,
+                    cta_mask: int | None, width: int, reads: Any) -> None:
+        machine = self.machine
+        barrier_place = self.shared_place(site, lane, barrier, 8, 8)
+        if barrier_place is None:
+            return
+        targets = []
+        for base, object_ in zip(self._slots(lane, cta_mask, place), self._slots(lane, cta_mask, barrier_place), strict=True):
+            places = self._swizzled(base, tile.inside, width)
+            if not self._writable(site, lane, places, tile.item):
+                continue
+            known = machine.engines.barriers.objects.get(object_)
+            if machine.races is not None and known is not None:
+                unit = places if tile.item == UNIT else np.unique(places // UNIT) * UNIT
+                machine.races.engine_write(site, lane, unit, UNIT, known)
+            targets.append((places, object_))
+        machine.counters.bytes_read["global"] += int(np.count_nonzero(tile.valid)) * tile.item
+        machine.engines.submit(TensorLoad(self, site, lane, tile, fields, targets, reads))
+
+    def _swizzled(self, base: int, inside: Array, width: int) -> Array:
+        if not width:
+            return base + inside
+        start = base % self.machine.shared_stride
+        return swizzle(start + inside, width) + (base - start)
+
+    def _writable(self, site: Site, lane: int, places: Array, item: int) -> bool:
+        machine = self.machine
+        access = Access(machine.shared, places, np.full(len(places), lane), machine.lanes, item)
+        return len(machine.memory.checked(site, access, VALID | WRITABLE, "bulk copy destination").offsets) == len(places)
+
+    def _checked_origin(self, site: Site, lane: int, tile: Tile) -> Tile:
+        """Elements that the map claims but memory does not have become findings and zeros."""
+        machine = self.machine
+        picked = np.flatnonzero(tile.valid)
+        if not len(picked):
+            return tile
+        access = Access(machine.global_memory, tile.origin[picked], picked * 0 + lane, machine.lanes, tile.item)
+        access = machine.memory.checked(site, access, VALID | INITIALISED, "bulk tensor load")
+        if machine.races is not None and len(access.offsets):
+            machine.races.access(site, access, False)
+        if len(access.offsets) == len(picked):
+            return tile
+        kept = np.isin(tile.origin, access.offsets)
+        return Tile(np.where(kept, tile.origin, -1), tile.inside, tile.item, tile.bytes)
+
+    def load_bytes(self, site: Site, lane: int, target: int, origin: int, size: int, barrier: int, cta_mask: int | None,
+                   from_shared: bool) -> None:
+        """A plain bulk copy into shared memory, from global memory or from the executing CTA's shared memory."""
+        machine = self.machine
+        if not self._size_ok(site, lane, size):
+            return
+        place = self.shared_place(site, lane, target, size, 16)
+        if place is None:
+            return
+        if from_shared:
+            start = self.shared_place(site, lane, origin, size, 16)
+            if start is None:
+                return
+            self._observe_read(site, lane, start + np.arange(0, size, 16))
+            reads = machine.shared
+        else:
+            start, reads = origin - GLOBAL_BASE, machine.global_memory
+        steps = np.arange(0, size, UNIT, dtype=np.int64)
+        tile = Tile(start + steps, steps, UNIT, size)
+        if not from_shared:
+            if start % 16:
+                machine.finding("misaligned", "a bulk copy needs 16-byte alignment in global memory", site, 0, [lane], origin)
+                return
+            tile = self._checked_origin(site, lane, tile)
+        self._start_load(site, lane, tile, None, place, barrier, cta_mask, 0, reads)
+
+    def _size_ok(self, site: Site, lane: int, size: int) -> bool:
+        if size % 16 or size <= 0:
+            self.machine.finding("bulk-copy", f"size {size} is not a positive multiple of 16", site, 0, [lane])
+            return False
+        return True
+
+    # -- stores ---------------------------------------------------------------------------------------------------
+
+    def store_tensor(self, site: Site, lane: int, map_address: int, coordinates: list[int], origin: int, combine: Any,
+                     kind: Any) -> None:
+        fields = self.fields(site, lane, map_address)
+        if fields is None:
+            return
+        tile = tile_of(fields, coordinates)
+        place = self.shared_place(site, lane, origin, tile.bytes, 128)
+        if place is not None:
+            self._start_store(site, lane, tile, self._swizzled(place, tile.inside, fields.swizzle), combine, kind)
+
+    def store_bytes(self, site: Site, lane: int, target: int, origin: int, size: int, combine: Any, kind: Any) -> None:
+        place = self.shared_place(site, lane, origin, size, 16) if self._size_ok(site, lane, size) else None
+        if place is None:
+            return
+        steps = np.arange(0, size, UNIT, dtype=np.int64)
+        self._start_store(site, lane, Tile(target - GLOBAL_BASE + steps, steps, UNIT, size), place + steps, combine, kind)
+
+    def _start_store(self, site: Site, lane: int, tile: Tile, places: Array, combine: Any, kind: Any) -> None:
+        machine = self.machine
+        good = np.flatnonzero(tile.valid)
+        access = Access(machine.global_memory, tile.origin[good], good * 0 + lane, machine.lanes, tile.item)
+        kept = machine.memory.checked(site, access, VALID | WRITABLE, "bulk store")
+        if len(kept.offsets) != len(good):
+            return
+        read = Access(machine.shared, places[good], good * 0 + lane, machine.lanes, tile.item)
+        machine.memory.checked(site, read, VALID | INITIALISED, "bulk store source")
+        self._observe_read(site, lane, places if tile.item == UNIT else np.unique(places // UNIT) * UNIT)
+        if machine.races is not None and len(kept.offsets):
+            machine.races.access(site, kept, True, 1 if combine is not None else 0)
+        work = TensorStore(self, site, lane, tile, places, int(self.committed[lane]), combine, kind)
+        self.stores.append(work)
+        machine.engines.submit(work)
+
+    def _observe_read(self, site: Site, lane: int, places: Array) -> None:
+        races = self.machine.races
+        if races is None:
+            return
+        column = int(races.know.column[lane])
+        actor = races.know.actor(("bulk", column), f"bulk store of {races.know.describe(column, 0)}")
+        races.engine_read(site, lane, places, 16, actor, int(self.committed[lane]) + 1)
+
+    def commit(self, lanes: Array) -> None:
+        self.committed[lanes] += 1
+
+    def wait(self, lanes: Array, allowed: int, only_reads: bool) -> None:
+        """All but the latest ``allowed`` groups of the lanes have read their sources, or are complete."""
+        member = np.zeros(self.machine.lanes, bool)
+        member[lanes] = True
+        for work in self.stores:
+            if not work.done and member[work.lane] and work.group < self.committed[work.lane] - allowed:
+                if only_reads:
+                    work.read()
+                else:
+                    work.finish()
+        self.stores = [work for work in self.stores if not work.done]
+        races = self.machine.races
+        if races is not None:
+            for lane in lanes.tolist():
+                actor = races.know.actors.get(("bulk", int(races.know.column[lane])))
+                if actor is not None:
+                    done = max(int(self.committed[lane]) - allowed, 0)
+                    races.know.rows[lane, actor] = max(int(races.know.rows[lane, actor]), done)
+
+    def exited(self, ended: Array) -> None:
+        """A CTA whose threads are gone must not have stores that still read its shared memory."""
+        for work in self.stores:
+            if work.values is None and not work.done and ended[work.lane]:
+                self.machine.finding("bulk-store", "the CTA exits before a bulk store has read its shared memory", work.site,
+                                     0, [work.lane])
+                work.finish()

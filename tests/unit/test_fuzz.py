@@ -1,0 +1,67 @@
+"""The generator keeps its promises, and every program it writes checks and evaluates."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from tests.fuzz.features import REQUIRED
+from tests.fuzz.generate import generate, run_case
+from tests.fuzz.program import Program
+
+from tilewright.compiler.language import typed
+from tilewright.compiler.reference.evaluate import evaluate
+
+PROGRAMS = 1500
+CASES = 400
+BLOCK = 50
+
+
+@pytest.fixture(scope="module")
+def features() -> Counter[str]:
+    found: Counter[str] = Counter()
+    for seed in range(PROGRAMS):
+        found.update(generate(seed).features)
+    return found
+
+
+def test_every_form_is_in_two_programs_of_a_hundred(features: Counter[str]) -> None:
+    rare = {name: features[name] / PROGRAMS for name in REQUIRED if features[name] < 0.02 * PROGRAMS}
+    assert not rare
+
+
+def test_half_of_the_programs_have_small_whole_numbers(features: Counter[str]) -> None:
+    assert 0.45 < features["data: integers"] / PROGRAMS < 0.55
+
+
+def test_a_seed_always_gives_the_same_program() -> None:
+    for seed in range(20):
+        first, second = generate(seed), generate(seed)
+        assert first.source == second.source and first.features == second.features
+        for name, value in first.arguments.items():
+            np.testing.assert_array_equal(value, second.arguments[name])
+
+
+@pytest.mark.parametrize("start", range(0, CASES, BLOCK))
+def test_programs_check_and_evaluate(start: int) -> None:
+    outcomes = [run_case(seed) for seed in range(start, start + BLOCK)]
+    whole = [outcome for outcome in outcomes if outcome.program.data_class == "integers"]
+    assert np.mean([outcome.undecided > 0 for outcome in outcomes]) <= 0.05
+    assert sum(o.exact_elements for o in whole) >= 0.5 * sum(o.elements for o in whole)
+
+
+def test_a_wrong_result_is_caught() -> None:
+    def right(program: Program, kernel: typed.TypedKernel) -> dict[str, np.ndarray]:
+        dims = {name: program.dims[name] for name in kernel.dims}
+        return evaluate(kernel, program.arguments, dims=dims).outputs
+
+    def wrong(program: Program, kernel: typed.TypedKernel) -> dict[str, np.ndarray]:
+        outputs = right(program, kernel)
+        last = outputs[kernel.outputs[-1].name]
+        last.reshape(-1)[-1:] = ~last.reshape(-1)[-1:] if last.dtype == bool else last.reshape(-1)[-1:] * 2 + 3
+        return outputs
+
+    run_case(1, [right])
+    with pytest.raises(AssertionError, match="seed 1: .* elements are off"):
+        run_case(1, [wrong])
