@@ -186,7 +186,7 @@ def gpu_table() -> Table:
         comparison = compare(evaluate(typed, arguments), "y", result)
         compiled = kernel.compile(types={"T": dtype}, target="sm_80")
         for launch, figures in compiled.resources.items():
-            columns = (str(figures.get(key, "?")) for key in ("registers", "spills", "shared"))
+            columns = (str(figures.get(key, "?")) for key in ("registers", "spills", "dynamic_shared_bytes"))
             table.add_row(name, launch, *columns, comparison.message)
         if not comparison.ok:
             raise SystemExit(f"{name} for sm_80: {comparison.message}")

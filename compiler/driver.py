@@ -222,7 +222,7 @@ class Compiled:
 
     def ir(self, level: str) -> str:
         """The IR at ``tensor``, ``plan``, ``tile``, ``llvm`` …; ``CallError`` TW1207 where it was not kept."""
-        return self._note({"llvm": "llvm.ll", "ptx": "code.ptx"}.get(level, f"{level}.mlir"), level)
+        return self._note({"llvm": "llvm.ll", "ptx": "code.ptx", "sass": "code.sass"}.get(level, f"{level}.mlir"), level)
 
     @property
     def asm(self) -> str:

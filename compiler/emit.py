@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tilewright.compiler.emit_convert import convert
 from tilewright.compiler.emit_domain import Affine, Range
 from tilewright.compiler.emit_fold import Folds
 from tilewright.compiler.emit_refuse import refuse
-from tilewright.compiler.emit_convert import convert
 from tilewright.compiler.emit_scalar import INDEX_STORAGE, Locations, Names, Scalars
 from tilewright.compiler.emit_types import mlir_type
 from tilewright.compiler.emit_walk import FreeIndices
@@ -49,6 +49,7 @@ class _Function:
 
     def __init__(self, kernel: TypedKernel) -> None:
         self.kernel = kernel
+        self.parameters: tuple[Tensor | ScalarParam, ...] = (*kernel.tensors, *kernel.scalars)
         self.names = Names()
         self.affine = Affine(kernel.dims, {}, {})
         self.free = FreeIndices()
@@ -60,16 +61,16 @@ class _Function:
         function = func.FuncOp(kernel.name, (arguments, results))
         function.attributes["tw.dims"] = ods.strings(kernel.dims)
         function.attributes["tw.kernel"] = ir.StringAttr.get(kernel.name)
-        function.attributes["arg_attrs"] = self._attributes([*kernel.tensors, *kernel.scalars])
+        function.attributes["arg_attrs"] = self._attributes(self.parameters)
         function.attributes["res_attrs"] = self._attributes(kernel.outputs)
-        block = function.add_entry_block([Locations(p.name).at(p.span) for p in (*kernel.tensors, *kernel.scalars)])
+        block = function.add_entry_block([Locations(p.name).at(p.span) for p in self.parameters])
         with ir.InsertionPoint(block):
             self._bind(block.arguments)
             self._body()
 
     def _bind(self, arguments: Any) -> None:
         values = list(arguments)
-        for parameter, value in zip((*self.kernel.tensors, *self.kernel.scalars), values, strict=True):
+        for parameter, value in zip(self.parameters, values, strict=True):
             if isinstance(parameter, Tensor):
                 self._define(parameter.name, value, parameter.shape, parameter.dtype)
             else:
@@ -153,7 +154,8 @@ def layout_text(layout: Layout) -> str:
 
 
 def _refuse_unsupported(kernel: TypedKernel) -> None:
-    for tensor in (*kernel.tensors, *kernel.outputs, *kernel.scalars):
+    parameters: tuple[Tensor | ScalarParam, ...] = (*kernel.tensors, *kernel.outputs, *kernel.scalars)
+    for tensor in parameters:
         if tensor.dtype.startswith("f8"):
             raise refuse(tensor.span, f"the type `{tensor.dtype}`")
         if isinstance(tensor, Tensor) and tensor.role == "inout":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tilewright.compiler.emit_types import Kind, constant
+from tilewright.compiler.emit_types import Kind, constant, mlir_type
 from tilewright.dialect.mlir import arith, math
 
 P = arith.CmpIPredicate
@@ -28,7 +28,7 @@ _MATH: dict[str, Callable[..., Any]] = {
     "pow": math.powf,
 }
 _EXACT: dict[str, Callable[..., Any]] = {"floor": math.floor, "ceil": math.ceil, "round": math.roundeven}
-NAMES = frozenset({*_MATH, *_EXACT, "abs", "sign", "sigmoid", "fma", "min", "max", "detach", "extent"})
+NAMES = frozenset({*_MATH, *_EXACT, "abs", "sign", "sigmoid", "fma", "min", "max", "detach", "extent", "tf32"})
 
 
 def call(function: str, operands: Sequence[Any], kind: Kind, approximate: bool) -> Any:
@@ -70,6 +70,8 @@ def _composed(function: str, operands: Sequence[Any], kind: Kind, approximate: b
             return math.absf(first)
         case "fma":
             return math.fma(*operands)
+        case "tf32":
+            return _tf32(first, kind)
         case "sign":
             return _sign(first, kind)
         case _:
@@ -83,8 +85,17 @@ def _sign(value: Any, kind: Kind) -> Any:
     return arith.select(arith.cmpf(F.OGT, value, zero), constant(kind.name, 1.0), below)
 
 
+def _tf32(value: Any, kind: Kind) -> Any:
+    """The leading 11 significant bits, as tensor cores take them (the rest is cut off); NaN stays NaN."""
+    if kind.name != "f32":
+        return value
+    kept = arith.andi(arith.bitcast(mlir_type("i32"), value), constant("i32", ~0x1FFF))
+    unordered = arith.cmpf(F.UNO, value, value)
+    return arith.select(unordered, value, arith.bitcast(mlir_type("f32"), kept))
+
+
 def _sigmoid(value: Any, kind: Kind, approximate: bool) -> Any:
-    """``1 / (1 + e)`` for x >= 0 and ``e / (1 + e)`` below, with ``e = exp(-|x|)``: accurate in the tail, no overflow."""
+    """``1 / (1 + e)`` for x >= 0, ``e / (1 + e)`` below, with ``e = exp(-|x|)``: accurate in the tail, no overflow."""
     one, zero = constant(kind.name, 1.0), constant(kind.name, 0.0)
     small = math.exp(arith.negf(math.absf(value)), fastmath=FLAGS.afn if approximate else FLAGS.none)
     top = arith.select(arith.cmpf(F.OLT, value, zero), small, one)

@@ -37,11 +37,13 @@ class Range:
 
     ``extent``: affine over the dims, or None when values decide. ``shift``: what must be added to the domain's index,
     which starts at 0, to get the language's index. ``storage``: an affine bound for tensors that have it as an axis.
+    ``constraints``: affine conditions that its points meet beside being in the box; reads may be proved by them.
     """
 
     extent: Any | None
     shift: Expr | None = None
     storage: Any | None = None
+    constraints: tuple[Expr, ...] = ()
 
 
 class Affine:
@@ -139,7 +141,8 @@ class Affine:
             case "*" if isinstance(expr.right, Literal | Dim):
                 return _scaled(left, right[0], expr.right)
             case "//" if isinstance(expr.right, Literal) and int(expr.right.value) > 0:
-                return tuple(ir.AffineExpr.get_floor_div(end, right[0]) for end in left)  # type: ignore[return-value]
+                low, high = (ir.AffineExpr.get_floor_div(end, right[0]) for end in left)
+                return low, high
         return None
 
     def constraints(self, condition: Expr) -> list[Any] | None:
@@ -180,9 +183,14 @@ def _scaled(ends: tuple[Any, Any], factor: Any, written: Expr) -> tuple[Any, Any
     return (high, low) if negative else (low, high)
 
 
+def concrete(expr: Any) -> Any:
+    """The expression as what it is: operators of the bindings name the operation, even where it was simplified away."""
+    return expr.maybe_downcast()
+
+
 def uses_indices(expr: Any) -> bool:
     """Whether an affine expression mentions an index (and not only dims)."""
-    expr = expr.maybe_downcast() if type(expr) is ir.AffineExpr else expr
+    expr = concrete(expr)
     if isinstance(expr, ir.AffineDimExpr):
         return True
     if isinstance(expr, ir.AffineSymbolExpr | ir.AffineConstantExpr):
@@ -195,7 +203,7 @@ def _is_parameter(expr: Any) -> bool:
 
 
 def _is_positive_parameter(divisor: Expr) -> bool:
-    """A divisor that is positive wherever a point exists: a positive constant or an expression of dims without signs."""
+    """A divisor that is positive wherever a point exists: a positive constant, or dims without signs."""
     match divisor:
         case Literal():
             return int(divisor.value) > 0
@@ -253,10 +261,9 @@ def _fold_logical(condition: Logical) -> Expr:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How a binder's bounds are met: by the box, by constraints in the language's index, or by values."""
+    """How a binder's bounds are met: by the box and constraints of its range, or by values."""
 
     range: Range
-    constraints: tuple[Expr, ...] = ()
     values: tuple[Expr, Expr] | None = None
 
 
@@ -266,28 +273,41 @@ def bounds_of(binder: Binder, affine: Affine, body: Expr, axis_extent: Callable[
     if _is_zero(binder.lo) and exact is not None and not uses_indices(exact):
         return Bounds(Range(exact, None, exact))
     low, high = affine.interval(binder.lo), affine.interval(binder.hi)
-    if low is None or high is None or affine.expression(binder.lo) is None or exact is None:
+    start = affine.expression(binder.lo)
+    if low is None or high is None or start is None or exact is None:
         return _by_values(binder, axis_extent(binder.index, body))
-    return _by_constraints(binder, affine, high[1] + low[0] * -1)
+    length = simplified(exact + start * -1, len(affine.positions), len(affine.symbols))
+    return _by_constraints(binder, length, low[0], high[1])
 
 
-def _by_constraints(binder: Binder, affine: Affine, widest: Any) -> Bounds:
-    length = affine.expression(binder.hi) + affine.expression(binder.lo) * -1
-    length = simplified(length, len(affine.positions), len(affine.symbols))
+def _by_constraints(binder: Binder, length: Any, least: Any, most: Any) -> Bounds:
+    """A moving window of one length is shifted to 0; other bounds are constraints on an index that stays absolute where
+    it cannot be negative, so that the whole box can be read."""
     shift = None if _is_zero(binder.lo) else binder.lo
     if not uses_indices(length):
         return Bounds(Range(length, shift, length))
     index = Index(binder.lo.span, INDEX, binder.index)
-    return Bounds(Range(widest, shift, widest), (Compare(binder.hi.span, "bool", "<", index, binder.hi),))
+    below = Compare(binder.hi.span, "bool", "<", index, binder.hi)
+    if shift is not None and is_natural(least):
+        above = Compare(binder.lo.span, "bool", "<=", binder.lo, index)
+        return Bounds(Range(most, None, most, (above, below)))
+    widest = most + least * -1
+    return Bounds(Range(widest, shift, widest, (below,)))
+
+
+def is_natural(expr: Any) -> bool:
+    """Whether an affine expression is a constant that is not negative."""
+    expr = concrete(expr)
+    return isinstance(expr, ir.AffineConstantExpr) and expr.value >= 0
 
 
 def _by_values(binder: Binder, axis: Any | None) -> Bounds:
     """Absolute where the index reads an axis by itself: positions below 0 are then errors of the program already."""
     if _is_zero(binder.lo) or axis is not None:
-        return Bounds(Range(None, None, axis), (), (binder.lo, binder.hi))
+        return Bounds(Range(None, None, axis), (binder.lo, binder.hi))
     zero = Literal(binder.lo.span, INDEX, 0)
     length = Binary(binder.hi.span, INDEX, "-", binder.hi, binder.lo)
-    return Bounds(Range(None, binder.lo, None), (), (zero, length))
+    return Bounds(Range(None, binder.lo, None), (zero, length))
 
 
 def _is_zero(expr: Expr) -> bool:

@@ -16,6 +16,7 @@ from tilewright.compiler.emit_domain import (
     Affine,
     Bounds,
     bounds_of,
+    concrete,
     conjuncts,
     unguarded_axis,
 )
@@ -25,6 +26,7 @@ from tilewright.compiler.emit_types import constant, kind_of
 from tilewright.compiler.emit_walk import FreeIndices, children, has_checked_read
 from tilewright.compiler.language.typed import (
     INDEX,
+    Binder,
     Compare,
     Expr,
     Index,
@@ -155,7 +157,7 @@ class _Reduction:
         binders = tuple(binder.index for binder in self.expr.binders)
         order = (*parallel, *binders)
         affine = self.folds.affine(order)
-        constraints, rest = self._split_condition(affine)
+        constraints, rest = self._split_condition(affine, order)
         domain = tw.Domain(order, len(parallel), self._extents(order), self._map(order, constraints))
         path = self._body_path(element)
         results = tw.fold(
@@ -167,7 +169,7 @@ class _Reduction:
             where=self._region(order, lambda s: [_all(s, rest, self.path)]) if rest else None,
             loc=self.folds.locations.at(self.expr.span),
         )
-        return FoldValue(tuple(results), parallel, _finish(kind, element.dtype))
+        return FoldValue(tuple(results), parallel, self._finish(kind, element.dtype))
 
     def _parallel(self, element: Expr) -> tuple[str, ...]:
         """The free indices, those of the path included where a read may only happen under it."""
@@ -178,23 +180,25 @@ class _Reduction:
             parts += [condition for condition, _ in self.path]
         bound = {binder.index for binder in self.expr.binders}
         used = frozenset[str]().union(*(self.folds.free(part) for part in parts)) - bound
-        shifts = self._shift_indices(used | bound) - bound
-        return tuple(name for name in self.scope if name in used | shifts)
+        needed = self._needed_by(used | bound)
+        return tuple(name for name in self.scope if name in used | needed)
 
-    def _shift_indices(self, names: frozenset[str] | set[str]) -> frozenset[str]:
-        """Indices that the shifts of ``names`` mention, transitively."""
+    def _needed_by(self, names: frozenset[str] | set[str]) -> frozenset[str]:
+        """Indices that the shifts and constraints of ``names`` mention, transitively."""
         found: set[str] = set()
         todo = list(names)
         while todo:
-            shift = self.folds.names.ranges[todo.pop()].shift
-            new = (self.folds.free(shift) if shift is not None else frozenset()) - found
+            range_ = self.folds.names.ranges[todo.pop()]
+            mentioned = [*range_.constraints, *([] if range_.shift is None else [range_.shift])]
+            new = frozenset[str]().union(*(self.folds.free(e) for e in mentioned)) - found
             found |= new
             todo += new
         return frozenset(found)
 
-    def _split_condition(self, affine: Affine) -> tuple[list[Any], list[Expr]]:
-        """The affine part of the condition, and the conjuncts that must be evaluated."""
-        wanted = [c for b in self.bounds for c in b.constraints] + conjuncts(self.expr.where)
+    def _split_condition(self, affine: Affine, order: Sequence[str]) -> tuple[list[Any], list[Expr]]:
+        """The affine part of the condition, those of the indices included, and the conjuncts that must be evaluated."""
+        wanted = [c for name in order for c in self.folds.names.ranges[name].constraints]
+        wanted += conjuncts(self.expr.where)
         constraints: list[Any] = []
         rest: list[Expr] = []
         for condition in wanted:
@@ -241,17 +245,39 @@ class _Reduction:
         return [value, convert(self._position(scalars), INDEX, POSITION)]
 
     def _position(self, scalars: Scalars) -> Any:
-        """The row-major position among the binders."""
+        """The index itself, before its shift, or the row-major number of several (a radix is where a binder ends)."""
+        if len(self.expr.binders) == 1:
+            return scalars.arguments[self.expr.binders[0].index]
         position: Any = None
         for binder in self.expr.binders:
-            index = Index(self.expr.span, INDEX, binder.index)
-            at = scalars.emit(index)
-            if not (isinstance(binder.lo, Literal) and binder.lo.value == 0):
-                at = arith.subi(at, scalars.emit(binder.lo))
+            at = scalars.emit(Index(self.expr.span, INDEX, binder.index))
             if position is not None:
-                at = arith.addi(arith.muli(position, _extent(scalars, binder.lo, binder.hi)), at)
+                at = arith.addi(arith.muli(position, self._radix(scalars, binder)), at)
             position = at
         return position
+
+    def _radix(self, scalars: Scalars, binder: Binder) -> Any:
+        """Where a binder ends, at most, over the box; at the point where only values know."""
+        ends = self.folds.affine(()).interval(binder.hi)
+        end = scalars.emit(binder.hi) if ends is None else affine_value(ends[1], self.folds.dims)
+        return arith.maxsi(end, constant(INDEX, 1))
+
+    def _finish(self, kind: FoldKind, dtype: str) -> Callable[[Scalars, tuple[Any, ...]], Any]:
+        """How the values of the fold become the value of the expression, where they are read."""
+        if kind in (FoldKind.ARGMAX, FoldKind.ARGMIN):
+            return self._position_read
+        if dtype == INDEX:
+            return lambda scalars, values: convert(values[0], POSITION, INDEX)
+        return lambda scalars, values: values[0]
+
+    def _position_read(self, scalars: Scalars, values: tuple[Any, ...]) -> Any:
+        """The position in the language's index: shifted, and still -1 over no points."""
+        position = convert(values[1], POSITION, INDEX)
+        shift = self.folds.names.ranges[self.expr.binders[0].index].shift
+        if shift is None or len(self.expr.binders) > 1:
+            return position
+        found = arith.cmpi(arith.CmpIPredicate.sge, position, constant(INDEX, 0))
+        return arith.select(found, arith.addi(position, scalars.emit(shift)), constant(INDEX, -1))
 
     def _region(self, order: Sequence[str], build: Callable[[Scalars], list[Any]]) -> Callable[..., list[Any]]:
         def fill(*arguments: Any) -> list[Any]:
@@ -273,14 +299,6 @@ class _Reduction:
             return [scalars.emit(end, self.path if has_checked_read(end) else ()) for end in bounds.values]
         raise_free = self.folds.names.ranges[index].extent
         return [constant(INDEX, 0), affine_value(raise_free, self.folds.dims)]
-
-
-def _finish(kind: FoldKind, dtype: str) -> Callable[[Scalars, tuple[Any, ...]], Any]:
-    if kind in (FoldKind.ARGMAX, FoldKind.ARGMIN):
-        return lambda scalars, values: convert(values[1], POSITION, INDEX)
-    if dtype == INDEX:
-        return lambda scalars, values: convert(values[0], POSITION, INDEX)
-    return lambda scalars, values: values[0]
 
 
 def _read_all(scalars: Scalars, fold: FoldValue) -> tuple[Any, ...]:
@@ -340,6 +358,7 @@ def _with_paths(expr: Expr, path: Path) -> list[tuple[Expr, Path]]:
 
 def affine_value(expr: Any, dims: Sequence[str]) -> Any:
     """An affine expression of dims as ``arith`` on ``tw.dim``."""
+    expr = concrete(expr)
     if isinstance(expr, ir.AffineConstantExpr):
         return constant(INDEX, expr.value)
     if isinstance(expr, ir.AffineSymbolExpr):

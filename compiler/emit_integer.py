@@ -44,7 +44,7 @@ def _is_zero(right: Any, kind: Kind) -> Any:
 
 
 def _safe(left: Any, right: Any, zero: Any, kind: Kind) -> Any:
-    """The divisor with what could trap replaced by 1: zero, and -1 under the least number (1 gives the wrapped value)."""
+    """The divisor with what could trap replaced by 1: zero, and -1 under the least number (the wrapped value)."""
     one = constant(kind.name, 1)
     if kind.unsigned:
         return arith.select(zero, one, right)

@@ -109,14 +109,15 @@ class Scalars:
         self.names = names
         self.arguments = arguments
         self.locations = locations
-        self._done: dict[tuple[int, tuple[tuple[int, bool], ...]], Any] = {}
+        # The nodes are kept with what they became: an id belongs to a node only while the node lives.
+        self._done: dict[tuple[int, tuple[tuple[int, bool], ...]], tuple[Expr, Path, Any]] = {}
 
     def emit(self, expr: Expr, path: Path = ()) -> Any:
         key = (id(expr), tuple((id(condition), holds) for condition, holds in path))
         if key not in self._done:
             with self.locations.at(expr.span):
-                self._done[key] = self._emit(expr, path)
-        return self._done[key]
+                self._done[key] = expr, path, self._emit(expr, path)
+        return self._done[key][2]
 
     def _emit(self, expr: Expr, path: Path) -> Any:
         match expr:

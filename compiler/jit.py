@@ -13,6 +13,7 @@ from typing import Any
 
 from tilewright.compiler import driver
 from tilewright.compiler.driver import Compiled, Job
+from tilewright.compiler.language import tree
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.frontend import CheckedKernel, infer_instance
 from tilewright.compiler.language.typed import Instance, TypedKernel
@@ -29,7 +30,8 @@ from tilewright.runtime.launch import Program as Runnable
 from tilewright.runtime.switches import Switches, read
 from tilewright.runtime.views import TensorView, view_of
 
-RESERVED = ("out", "target", "device")
+ALIGNMENT = 16  # bytes: what a 128-bit access needs
+DIVISOR = 16  # elements: what keeps rows of any dtype aligned when their extents are multiples of it
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,16 @@ class JitKernel:
         self._check_ranks(views)
         instance = self._instance({name: view.dtype for name, view in views.items()}, static)
         layouts = self._layouts(views)
-        return Specialisation(instance, target.name, layouts, facts_of(views, target))
+        return Specialisation(instance, target.name, layouts, facts_of(views, self._dims(views), target))
+
+    def _dims(self, views: Mapping[str, TensorView]) -> dict[str, int]:
+        """The dims that stand alone in the shape of an input."""
+        found: dict[str, int] = {}
+        for tensor in self._checked.tensors:
+            for size, extent in zip(tensor.shape or (), views[tensor.name.id].shape, strict=True):
+                if isinstance(size, tree.Name) and size.id in self._checked.dims:
+                    found.setdefault(size.id, extent)
+        return found
 
     def _check_ranks(self, views: Mapping[str, TensorView]) -> None:
         """Before anything is compiled for tensors that cannot fit."""
@@ -178,11 +189,13 @@ class Namespace:
         return f"<kernels of {self._name}: {', '.join(self._kernels)}>"
 
 
-def facts_of(views: Mapping[str, TensorView], target: Target) -> tuple[str, ...]:
-    """Which facts of the kinds that ``target`` specialises on are true of these tensors, sorted."""
+def facts_of(views: Mapping[str, TensorView], dims: Mapping[str, int], target: Target) -> tuple[str, ...]:
+    """Which facts of the kinds that ``target`` specialises on are true of these tensors and dims, sorted."""
     found: list[str] = []
     if "aligned" in target.specialises:
-        found += [f"align({name}) >= 16" for name, view in views.items() if view.pointer % 16 == 0]
+        found += [f"align({name}) >= {ALIGNMENT}" for name, view in views.items() if view.pointer % ALIGNMENT == 0]
+    if "divisible" in target.specialises:
+        found += [f"{name} % {DIVISOR} == 0" for name, extent in dims.items() if extent % DIVISOR == 0]
     if "index32" in target.specialises and holds(INDEX32, {}, views):
         found.append(INDEX32)
     return tuple(sorted(found))

@@ -7,31 +7,35 @@ legality, printing, timing, judging by the interpreters) in ``passes/base.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tilewright.compiler.back_ends import Built, gpu, native
 from tilewright.compiler.emit import emit
 from tilewright.compiler.explain import reasons
 from tilewright.compiler.interface import attach, attached, interface_of
 from tilewright.compiler.judge import semantics_for
 from tilewright.compiler.language.typed import TypedKernel
-from tilewright.compiler.planning import plan_of
 from tilewright.compiler.target import Target
 from tilewright.dialect import ods
 from tilewright.dialect.printing import dump, parse_module
 from tilewright.passes.base import Instrument, Pass, Stopped, run_passes
+from tilewright.passes.gpu.assign_layouts import AssignLayouts
 from tilewright.passes.names import UnknownPass, near
 from tilewright.passes.schedule import Schedule
 from tilewright.passes.tensor.axes import Axes
 from tilewright.passes.tensor.common import Common
+from tilewright.passes.tensor.factor import Factor
 from tilewright.passes.tensor.fuse import Fuse
 from tilewright.passes.tensor.partition import Partition
+from tilewright.passes.tensor.simplify import Simplify
 from tilewright.passes.tile.bounds import SplitEdges
+from tilewright.passes.tile.facts import StateFacts
 from tilewright.passes.tile.tile import TileLaunches
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.plan import Plan
 
-LEVELS = ("tensor", "plan", "tile")
+LEVELS = ("tensor", "plan", "tile", "tile-gpu")
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,6 @@ class Settings:
     facts: tuple[str, ...] = ()
     keep: bool = False
     verify: bool = False
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a compilation gives: the plan, its code by form, and texts for people by file name."""
-
-    plan: Plan
-    code: dict[str, bytes]
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 def compile_typed(
@@ -117,14 +112,16 @@ def road(target: Target, settings: Settings) -> list[tuple[str, list[Pass]]]:
     Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
     """
     stages: list[tuple[str, list[Pass]]] = [
-        ("tensor", [Axes(), Common(), Fuse(), Common()]),
+        ("tensor", [Simplify(), Axes(), Common(), Factor(), Fuse(), Simplify(), Axes(), Common()]),
         ("plan", [Partition()]),
         ("tile", [TileLaunches(machine=target.machine, schedules=settings.schedules), SplitEdges()]),
     ]
+    if target.gpu is not None:
+        stages.append(("tile-gpu", [StateFacts(settings.facts), AssignLayouts(warps=target.machine.warps)]))
     return [(level, enabled(passes, settings.disabled)) for level, passes in stages]
 
 
-OPTIONAL = frozenset({"axes", "common", "fuse", "bounds"})
+OPTIONAL = frozenset({"simplify", "axes", "common", "factor", "fuse", "bounds"})
 """Passes that only make code better: each may be left out, and results stay right."""
 
 
@@ -151,18 +148,9 @@ def require_title(name: str, target: Target, settings: Settings) -> None:
 
 def back_end(module: Any, interface: Plan, target: Target, settings: Settings, notes: dict[str, str]) -> Built:
     """Below the fork: native code for a CPU, PTX and a cubin for a GPU."""
-    return _native(module, interface, target, settings, notes)
-
-
-def _native(module: Any, interface: Plan, target: Target, settings: Settings, notes: dict[str, str]) -> Built:
-    from tilewright.passes.cpu.native import compile_native
-
-    assert target.cpu is not None
-    native = compile_native(module, target.cpu)
-    plan = plan_of(module, interface, native.sites)
-    if settings.keep:
-        notes |= {"llvm.ll": native.llvm_ir, "code.s": native.asm}
-    return Built(plan, {"o": native.object_bytes}, {**notes, **plan_notes(plan)})
+    build = native if target.cpu is not None else gpu
+    built = build(module, interface, target, settings.keep)
+    return replace(built, notes={**notes, **built.notes, **plan_notes(built.plan)})
 
 
 def plan_notes(plan: Plan) -> dict[str, str]:
@@ -174,5 +162,5 @@ def parse_level(text: str) -> tuple[Any, str]:
     """A dumped module and the level it is at; inside an MLIR session. Raises ``UnreadableText``."""
     module = parse_module(text)
     if "tile.plan" in module.operation.attributes:
-        return module, "tile"
+        return module, "tile-gpu" if "tile.warps" in text else "tile"
     return module, "plan" if "tw.grid" in text else "tensor"

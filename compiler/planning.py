@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tilewright.dialect import functions, ods
+from tilewright.dialect import functions, ods, tile
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import ir
 from tilewright.runtime.dtypes import numpy_dtype
 from tilewright.runtime.plan import Launch, Operand, Plan, Table, Workspace
-from tilewright.runtime.sizes import Number, Operation, SizeExpr, Symbol
+from tilewright.runtime.sizes import Number, Operation, SizeExpr, Symbol, ceil_div
 
 TENSOR_ROLES = ("in", "inout", "out", "workspace", "table")
 
@@ -56,7 +56,34 @@ def _launch(function: Any, name: str, operands: tuple[Operand, ...], sites: tupl
     attributes = function.operation.attributes
     schedule = ir.StringAttr(attributes["tile.schedule"]).value if "tile.schedule" in attributes else ""
     facts = ods.string_list(attributes["tile.facts"]) if "tile.facts" in attributes else ()
-    return Launch(name, operands, (), facts=facts, schedule=schedule, sites=sites)
+    cells = Operation("*", tuple(cells_of(function)))
+    return Launch(name, operands, (cells,), facts=facts, schedule=schedule, sites=sites)
+
+
+def cells_of(function: Any) -> list[SizeExpr]:
+    """How many cells each axis of a launch's grid has."""
+    block = function.regions[0].blocks[0]
+    roles = functions.arguments_of(function, "tile")
+    sizes: dict[Any, SizeExpr] = {
+        value: Symbol(role.name) for value, role in zip(block.arguments, roles, strict=True) if role.role == "dim"
+    }
+    for op in ods.ops_of(block):
+        if op.name == "tile.grid":
+            return [
+                ceil_div(sizes[extent], step) for extent, step in zip(op.operands, tile.grid_tiles(op), strict=True)
+            ]
+        if op.name == "arith.constant" and isinstance(op.results[0].type, ir.IndexType):
+            sizes[op.results[0]] = Number(ir.IntegerAttr(op.attributes["value"]).value)
+        if op.name in _ARITHMETIC and all(operand in sizes for operand in op.operands):
+            sizes[op.results[0]] = Operation(_ARITHMETIC[op.name], tuple(sizes[operand] for operand in op.operands))
+    return []
+
+
+_ARITHMETIC = {
+    "arith.addi": "+", "arith.subi": "-", "arith.muli": "*", "arith.floordivsi": "//", "arith.divui": "//",
+    "arith.divsi": "//", "arith.remui": "%", "arith.remsi": "%", "arith.minsi": "min", "arith.maxsi": "max",
+    "arith.minui": "min", "arith.maxui": "max",
+}  # fmt: skip
 
 
 def _table(argument: functions.Argument, name: str) -> Table:
@@ -74,7 +101,7 @@ def size_of_affine(expression: Any, dims: Sequence[SizeExpr]) -> SizeExpr:
     if isinstance(expression, ir.AffineConstantExpr):
         return Number(expression.value)
     if isinstance(expression, ir.AffineSymbolExpr):
-        return dims[expression.position]
+        return dims[int(expression.position)]
     left, right = (size_of_affine(side, dims) for side in (expression.lhs, expression.rhs))
     for kind, op in _OPERATORS:
         if isinstance(expression, kind):
@@ -84,7 +111,7 @@ def size_of_affine(expression: Any, dims: Sequence[SizeExpr]) -> SizeExpr:
     raise InternalFault(f"size {expression} of a launch")
 
 
-_OPERATORS = (
+_OPERATORS: tuple[tuple[Any, str], ...] = (
     (ir.AffineAddExpr, "+"),
     (ir.AffineMulExpr, "*"),
     (ir.AffineFloorDivExpr, "//"),

@@ -1,6 +1,8 @@
-"""Owns the internal faults: what only a mistake of ours can cause, never a user's program."""
+"""Owns the faults that passes raise: internal ones, which only a mistake of ours can cause, and what a target lacks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class InternalFault(Exception):
@@ -13,3 +15,12 @@ class IllegalOp(InternalFault):
 
 class PassFault(InternalFault):
     """A pass changed what the program means, or left IR that does not verify."""
+
+
+class Unsupported(Exception):
+    """A valid program needs ``what`` (a noun phrase), for which the target has no code: its user's error, with its place."""
+
+    def __init__(self, what: str, location: Any) -> None:
+        super().__init__(what)
+        self.what = what
+        self.place = str(location)

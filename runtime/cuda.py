@@ -19,6 +19,7 @@ from tilewright.runtime.launch import Frame, Placed, Step, Value
 
 LOST = ("ILLEGAL_ADDRESS", "MISALIGNED_ADDRESS", "LAUNCH_FAILED", "ASSERT", "LAUNCH_TIMEOUT", "HARDWARE_STACK_ERROR",
         "ILLEGAL_INSTRUCTION", "INVALID_ADDRESS_SPACE", "INVALID_PC", "ECC_UNCORRECTABLE")  # fmt: skip
+UNCHECKED = 0  # the null pointer in the place of the status: gathers are not checked
 DYNAMIC_SHARED_LIMIT = 48 * 1024  # above it a kernel has to opt in
 
 
@@ -77,10 +78,10 @@ class CudaEngine:
             attribute = self._driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             self._call("cuFuncSetAttribute", function, attribute, launch.shared_bytes)
         grid = (*step.cells, 1, 1, 1)[:3]
-        types = tuple(kind for operand in step.operands for kind in _types(operand))
+        types = (*(kind for operand in step.operands for kind in _types(operand)), ctypes.c_void_p)
 
         def run(frame: Frame) -> None:
-            values = tuple(value for operand in step.operands for value in _values(operand, frame))
+            values = (*(value for operand in step.operands for value in _values(operand, frame)), UNCHECKED)
             self._call("cuLaunchKernel", function, *grid, *launch.block, launch.shared_bytes, _stream(),
                        (values, types), 0)  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tilewright.runtime.dtypes import numpy_dtype
 from tilewright.runtime.errors import RunError
-from tilewright.runtime.launch import Frame, Placed, Step, Value
+from tilewright.runtime.launch import Frame, Placed, Step, Value, check_failed
 from tilewright.runtime.views import TensorView, as_numpy
 from tilewright.runtime.workspace import Buffer, WorkspacePool, kept
 
@@ -43,14 +43,17 @@ class EmulatorEngine:
         grid = (*step.cells, 1, 1, 1)[:3]
 
         def run(frame: Frame) -> None:
+            status = np.zeros(1, np.int64)
             arguments = [value for operand in step.operands for value in _arguments(operand, frame)]
             report = self._emulator.launch(
                 self._module, launch.name, grid=grid, block=launch.block, cluster=launch.cluster,
-                shared_bytes=launch.shared_bytes, args=arguments,
+                shared_bytes=launch.shared_bytes, args=[*arguments, status],
             )  # fmt: skip
             if report.findings:
                 raise RunError("TW1020", f"the emulator found a fault in {launch.name}: {report.findings[0]}",
                                site=launch.name)  # fmt: skip
+            if status[0]:
+                raise check_failed(step, int(status[0]))
 
         return run
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tilewright.runtime import cpu
-from tilewright.runtime.errors import ArtifactError, RunError
-from tilewright.runtime.launch import Frame, Placed, Step, Value
+from tilewright.runtime.errors import ArtifactError
+from tilewright.runtime.launch import Frame, Placed, Step, Value, check_failed
 from tilewright.runtime.workspace import Buffer, WorkspacePool, kept
 
 PARALLEL_SECONDS = 1e-3
@@ -127,16 +127,6 @@ def shared_pool(threads: int) -> cpu.ThreadPool:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_failed(step: Step, site: int) -> RunError:
-    """The error of run-time check ``site`` (from 1) of a launch."""
-    sites = step.launch.sites
-    place = sites[site - 1] if 0 < site <= len(sites) else f"site {site}"
-    return RunError(
-        "TW1015", f"a gather left its tensor at {place}", site=place,
-        remedy="guard the read with `else`, or pass subscripts that are inside",
-    )  # fmt: skip
 
 
 def check_host(target: Mapping[str, str]) -> None:

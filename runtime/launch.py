@@ -18,7 +18,7 @@ import numpy as np
 
 from tilewright.runtime.arguments import check_call, check_names, check_overlap, collect, split_outputs
 from tilewright.runtime.dtypes import DTYPES
-from tilewright.runtime.errors import RuntimeFault
+from tilewright.runtime.errors import RunError, RuntimeFault
 from tilewright.runtime.plan import Launch, Operand, Plan
 from tilewright.runtime.scalars import encoder
 from tilewright.runtime.views import (
@@ -352,3 +352,13 @@ def _step(plan: Plan, launch: Launch, dims: Mapping[str, int], placed: Mapping[s
 
     cells = tuple(size.evaluate(dims) for size in launch.cells)
     return Step(launch, cells, tuple(operand(item) for item in launch.operands))
+
+
+def check_failed(step: Step, site: int) -> RunError:
+    """The error of run-time check ``site`` (from 1) of a launch."""
+    sites = step.launch.sites
+    place = sites[site - 1] if 0 < site <= len(sites) else f"site {site}"
+    return RunError(
+        "TW1015", f"a gather left its tensor at {place}", site=place,
+        remedy="guard the read with `else`, or pass subscripts that are inside",
+    )  # fmt: skip

@@ -6,6 +6,7 @@ minus infinity and a zero divisor gives 0, as in the language.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ def _remainder(left: int, right: int) -> int:
 OPERATORS: Mapping[str, Callable[..., int]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
+    "*": lambda *factors: math.prod(factors),
     "//": _divide,
     "%": _remainder,
     "min": min,

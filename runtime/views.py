@@ -18,7 +18,7 @@ from tilewright.runtime import dlpack
 from tilewright.runtime.dtypes import BY_TORCH, DTYPES, name_of_numpy, numpy_dtype
 from tilewright.runtime.errors import CallError
 
-_NO_BYTES = ctypes.c_char * 0
+_NO_BYTES: Any = ctypes.c_char * 0
 
 
 @dataclass(frozen=True, slots=True)

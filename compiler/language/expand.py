@@ -29,7 +29,7 @@ class Definition:
 
     macro: tree.Macro
     visible: Mapping[str, Definition] = field(compare=False, repr=False, hash=False)
-    recursive: bool = False  # reported where it is defined; its uses are not expanded
+    broken: bool = False  # an error was reported where it is defined or imported; its uses are not expanded
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Expander:
         depth: int,
     ) -> tree.Expr:
         macro = definition.macro
-        if definition.recursive:
+        if definition.broken:
             return poison(site.span)
         if not self._fits(macro, site, arguments, binders):
             return poison(site.span)
@@ -202,7 +202,8 @@ class Expander:
         known = self._sizes.get(id(argument))
         if known is not None:
             return known[1]
-        parts = (part for value in vars(argument).values() for part in (value if isinstance(value, tuple) else (value,)))
+        values = vars(argument).values()
+        parts = (part for value in values for part in (value if isinstance(value, tuple) else (value,)))
         size = 1 + sum(self._size(part) for part in parts if isinstance(part, tree.Node))
         self._sizes[id(argument)] = (argument, size)
         return size
@@ -221,7 +222,7 @@ class Expander:
         macro = use.definition.macro
         name = macro.name.id
         binders = ", ".join(b.name.id.split("@")[0] for bs in use.binders.values() for b in bs)
-        condition = use.where.span.text if use.where else "lo <= j and j < hi"
+        condition = use.where.span.text if use.where else _range_text(use)
         first = use.arguments[0].span.text if use.arguments else "x"
         self.problems.add(
             "TW0704",
@@ -402,6 +403,15 @@ def free_names(expr: tree.Expr) -> frozenset[str]:
     if isinstance(expr, tree.Reduce) and expr.name.id not in CUMULATIVE:
         return inner - {b.name.id for b in expr.binders}
     return inner
+
+
+def _range_text(use: Use) -> str:
+    """The range of the caller's binder as a condition."""
+    for group in use.binders.values():
+        for binder in group:
+            if binder.lo is not None and binder.hi is not None:
+                return f"{binder.lo.span.text} <= {binder.name.id} < {binder.hi.span.text}"
+    return "…"
 
 
 def _many(number: int, singular: str, plural: str | None = None) -> str:

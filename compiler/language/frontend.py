@@ -195,9 +195,9 @@ def _check_representatives(checked: CheckedKernel, problems: Problems) -> None:
 
 def _representatives(checked: CheckedKernel) -> list[typed.Instance]:
     types = tuple((name, allowed[0]) for name, allowed in checked.type_params.items())
-    choices = [_const_choices(checked, param) for param in checked.scalars if param.qualifier == "const"]
-    names = tuple(checked.consts)
-    many = [typed.Instance(types, tuple(zip(names, values, strict=True))) for values in product(*choices)]
+    consts = {param.name.id: param for param in checked.scalars if param.qualifier == "const"}
+    choices = [_const_choices(checked, param) for param in consts.values()]
+    many = [typed.Instance(types, tuple(zip(consts, values, strict=True))) for values in product(*choices)]
     return many[:REPRESENTATIVES]
 
 
@@ -267,7 +267,7 @@ def _const_values(
         if param.qualifier != "const":
             continue
         name, kind = param.name.id, signature.const_kind(param)
-        value = given.get(name, checked.consts[name])
+        value = _plain_number(given.get(name, checked.consts[name]))
         if value is None:
             message = f"const `{name}` of `{checked.name}` has no default, so it must be given"
             problems.add("TW0312", param.span, message, expected=f"{name}=…")
@@ -278,6 +278,12 @@ def _const_values(
             assert isinstance(value, bool | int | float)
             values[name] = float(value) if kind == "float" else value
     return values
+
+
+def _plain_number(value: object) -> object:
+    """Numbers of array libraries as Python's."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
 
 
 @contextmanager

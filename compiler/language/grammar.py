@@ -18,7 +18,15 @@ _one_at_a_time = threading.Lock()
 
 @cache
 def parser() -> Lark:
-    """The LALR parser of the language; a fifth of a second of work the first time."""
+    """The LALR parser of the language: from its stored tables, or from the grammar when they are out of date."""
+    from tilewright.compiler.language.tables import stored_parser
+
+    stored = stored_parser(grammar_text(), parser_options()["postlex"])
+    return new_parser() if stored is None else stored
+
+
+def new_parser() -> Lark:
+    """The parser made from the grammar: a fifth of a second of work."""
     from lark import Lark
 
     return Lark(grammar_text(), **parser_options())

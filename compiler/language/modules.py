@@ -78,7 +78,7 @@ class Modules:
                 self._check_parameters(macro)
                 macros[name] = visible[name] = Definition(macro, visible)
         for name in check_definitions(macros, self.problems):
-            macros[name] = visible[name] = replace(macros[name], recursive=True)
+            macros[name] = visible[name] = replace(macros[name], broken=True)
         return macros
 
     def _check_parameters(self, macro: tree.Macro) -> None:
@@ -120,10 +120,9 @@ class Modules:
         kernels: dict[str, KernelSource],
     ) -> None:
         found = self._find(one, folder)
-        if found is None:
-            return
-        loaded = self._load_path(found, one)
+        loaded = self._load_path(found, one) if found is not None else None
         if loaded is None:
+            visible.update((name.id, _broken(name)) for name in one.names)
             return
         if not one.names:
             visible.update(loaded.visible)
@@ -135,6 +134,7 @@ class Modules:
                 kernels[name.id] = loaded.kernels[name.id]
             if name.id not in loaded.visible and name.id not in loaded.kernels:
                 self._not_there(one, name, loaded)
+                visible[name.id] = _broken(name)
 
     def _not_there(self, one: tree.Import, name: tree.Name, loaded: LoadedFile) -> None:
         module = ".".join(part.id for part in one.module)
@@ -192,6 +192,11 @@ class Modules:
             self.problems.add("TW0205", _module_span(one), message, notes=note(None, str(error)))
             return None
         return Source(str(path), text)
+
+
+def _broken(name: tree.Name) -> Definition:
+    """What stands for a name that could not be imported, so that its uses are not reported too."""
+    return Definition(tree.Macro(name.span, name, (), (), name, ""), {}, broken=True)
 
 
 def _module_span(one: tree.Import) -> Span:

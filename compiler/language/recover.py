@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from lark.exceptions import UnexpectedInput
 
+from tilewright.compiler.language import limits
 from tilewright.compiler.language.build import Builder
 from tilewright.compiler.language.errors import Diagnostic, Note
 from tilewright.compiler.language.grammar import parse_text
@@ -55,6 +56,8 @@ def _read_lines(source: Source, item: Item, errors: list[Diagnostic]) -> None:
     header = item.lines[0]
     _read(source, header, "header" if word in BODY_RULES else "item", errors)
     for line in item.lines[1:]:
+        if len(errors) > limits.DIAGNOSTICS:
+            return
         if not header.broken or _defines(source, line):  # else it may be the rest of a first line that was cut apart
             _read(source, line, BODY_RULES.get(word, "body_line"), errors)
 

@@ -8,6 +8,7 @@ parsed, and fails, by itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tilewright.compiler.language import characters, limits
@@ -63,6 +64,14 @@ class _Scanner:
         self.line: Line | None = None
         self.count = 0
         self.stopped = False
+        self.handlers: dict[str, Callable[[Token], None]] = {
+            "open": self.see_open,
+            "close": self.see_close,
+            "number": self.see_number,
+            "name": self.see_name,
+            "string": self.see_string,
+            "junk": self.see_junk,
+        }
 
     def run(self) -> None:
         start = 1 if self.text.startswith("\ufeff") else 0
@@ -120,6 +129,8 @@ class _Scanner:
 
     def token(self, token: Token) -> None:
         self.tally(token.start, token.end)
+        if self.stopped:
+            return
         if self.line is None:
             self.line = Line(self.indent(token.start))
             self.lines.append(self.line)
@@ -127,7 +138,7 @@ class _Scanner:
         if len(self.line.tokens) > limits.LINE_TOKENS:
             first = self.line.tokens[0]
             self.stop("TW0808", first, "this line has too many tokens", f"at most {limits.LINE_TOKENS:,}")
-        handler = getattr(self, f"see_{token.kind}", None)
+        handler = self.handlers.get(token.kind)
         if handler is not None:
             handler(token)
 

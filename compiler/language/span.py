@@ -27,7 +27,7 @@ class Source:
             return ""
         start = self.line_starts[number - 1]
         end = self.text.find("\n", start)
-        return self.text[start : end if end >= 0 else None].rstrip("\r")
+        return self.text[start : end if end >= 0 else None].removesuffix("\r")
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column (both from 1) of a character offset."""

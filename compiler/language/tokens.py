@@ -10,7 +10,7 @@ from tilewright.compiler.language.errors import Diagnostic
 
 TOKEN = re.compile(
     r"""(?P<space>[ \t]+)
-      | (?P<newline>\r?\n(?:[ \t]*\r?\n)*)
+      | (?P<newline>\r?\n(?:[ \t\n]*\n)?)
       | (?P<comment>\#[^\n]*)
       | (?P<number>0[xX][0-9a-fA-F]+|(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)

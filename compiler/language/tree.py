@@ -231,7 +231,7 @@ class Schedule(Node):
 
 @dataclass(frozen=True)
 class File:
-    """One parsed file; ``comments`` keeps every comment line for the formatter."""
+    """One parsed file: its items by kind, in the order of the text (comments stay in the text, see ``format``)."""
 
     source: Source
     imports: tuple[Import, ...]

@@ -236,14 +236,15 @@ class Expressions:
         return inner, condition
 
     def _domain(self, expr: typed.Reduce, inner: Space, condition: Value | None) -> Domain:
+        """The points of a reduction. A position is the index itself, or the row-major number of several in a box that
+        starts at 0 and ends where they end."""
         mask = None if condition is None or condition.data.all() else condition.data
         open_points = None if condition is None else condition.unsure
-        axes = tuple(range(len(expr.binders)))
-        bound = [inner.axes[binder.index] for binder in expr.binders]
         positions: Array = np.zeros((), np.int64)
-        for axis in bound:
+        for binder in expr.binders:
+            axis = inner.axes[binder.index]
             positions = positions * np.int64(max(axis.hi, 1)) + axis.values()
-        return Domain(axes, inner.shape, mask, open_points, positions)
+        return Domain(tuple(range(len(expr.binders))), inner.shape, mask, open_points, positions)
 
     def _reduced_fault(self, domain: Domain, body: Value, condition: Value | None, rank: Value | None) -> Array | None:
         """Faults of points that count, and of the conditions that say which do."""

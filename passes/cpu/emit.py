@@ -46,6 +46,7 @@ class Emitter:
         self.level = 0
         self.location = ir.Location.unknown()
         self._constants: dict[tuple[Any, ...], Any] = {}
+        self._vector_types: dict[tuple[int, Any], Any] = {}
         self.index = ir.IndexType.get()
         self.i1, self.i8, self.i16, self.i32, self.i64 = (ir.IntegerType.get_signless(n) for n in (1, 8, 16, 32, 64))
         self.f32, self.f64 = ir.F32Type.get(), ir.F64Type.get()
@@ -122,7 +123,10 @@ class Emitter:
     # ------------------------------------------------------------ types and constants
 
     def vector_type(self, lanes: int, element: Any) -> Any:
-        return ir.VectorType.get([lanes], element)
+        key = (lanes, element)
+        if key not in self._vector_types:
+            self._vector_types[key] = ir.VectorType.get([lanes], element)
+        return self._vector_types[key]
 
     def like(self, type_: Any, element: Any) -> Any:
         """``element``, or a vector of it with the lanes of ``type_``."""
@@ -209,6 +213,25 @@ class Emitter:
 
     def _call(self, symbol: str, type_: Any, operands: Sequence[Any]) -> Any:
         return self.value("func.call", type_, *operands, callee=ir.FlatSymbolRefAttr.get(symbol))
+
+    # ------------------------------------------------------------ masks
+
+    def first_lanes(self, count: Any, lanes: int) -> Any:
+        """The mask of the lanes with a number below ``count`` (an index value, perhaps negative or large)."""
+        return self.compare_int("slt", self._lane_numbers(lanes), self._clamped(count, lanes))
+
+    def later_lanes(self, count: Any, lanes: int) -> Any:
+        """The mask of the lanes with a number of at least ``count``."""
+        return self.compare_int("sge", self._lane_numbers(lanes), self._clamped(count, lanes))
+
+    def _lane_numbers(self, lanes: int) -> Any:
+        return self.constants(self.i32, range(lanes))
+
+    def _clamped(self, count: Any, lanes: int) -> Any:
+        """``count`` limited to 0 .. lanes, as i32 in every lane: 32-bit lanes make the mask of f32 directly."""
+        low = self.same("arith.maxsi", count, self.constant(self.index, 0))
+        both = self.same("arith.minsi", low, self.constant(self.index, lanes))
+        return self.broadcast(self.value("arith.index_cast", self.i32, both), lanes)
 
     # ------------------------------------------------------------ vectors
 

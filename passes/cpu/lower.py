@@ -24,13 +24,14 @@ from tilewright.passes.cpu.bounds import Bounds
 from tilewright.passes.cpu.contract import contract
 from tilewright.passes.cpu.elementwise import OPS as ELEMENTWISE
 from tilewright.passes.cpu.elementwise import rule_of
-from tilewright.passes.cpu.emit import Emitter
+from tilewright.passes.cpu.emit import INT_PREDICATES, Emitter
 from tilewright.passes.cpu.library import Library
 from tilewright.passes.cpu.machine import half_bits, is_half, machine_type
 from tilewright.passes.cpu.place import Buffers, Place, View
 from tilewright.passes.cpu.reduce import combiner, reduce
 from tilewright.passes.cpu.target import CpuTarget
 from tilewright.passes.cpu.tiles import (
+    BelowTile,
     ConstantTile,
     ElementwiseTile,
     IotaTile,
@@ -143,6 +144,10 @@ class ScalarPrologue:
     def _elementwise(self, op: Any) -> None:
         result = op.results[0]
         operands = [self._shallow(self.tiles[v]) for v in op.operands]
+        simpler = simplified(self.emitter, op, operands)
+        if simpler is not None:
+            self.tiles[result] = simpler
+            return
         shape = control.shape_of_type(result.type)
         element = control.element_of_type(result.type)
         self.tiles[result] = ElementwiseTile(self.emitter, shape, element, operands, rule_of(self.emitter, op))
@@ -182,6 +187,19 @@ class ScalarPrologue:
     def _splat(self, op: Any) -> None:
         shape = control.shape_of_type(op.results[0].type)
         self.tiles[op.results[0]] = PermutedTile(self.tiles[op.operands[0]], (), shape)
+
+
+def simplified(emitter: Emitter, op: Any, operands: Sequence[Tile]) -> Tile | None:
+    """A cheaper tile for a choice that is known, or a limit compared with positions; None where there is none."""
+    if op.name == "arith.select" and operands[0].constant is not None:
+        chosen = operands[1 if operands[0].constant else 2]
+        return chosen if chosen.shape == control.shape_of_type(op.results[0].type) else None
+    if op.name != "arith.cmpi" or ir.IntegerAttr(op.attributes["predicate"]).value != INT_PREDICATES["slt"]:
+        return None
+    positions, bound = operands
+    if isinstance(positions, IotaTile) and any(positions.varies) and not any(bound.varies):
+        return BelowTile(emitter, positions, bound)
+    return None
 
 
 def _numbers(attribute: Any, shape: tuple[int, ...], element: Any) -> Any:

@@ -278,7 +278,7 @@ class Place:
             limit = self.limits[axis]
             with e.at(max(limit.depth, e.hoist_limit)):
                 left = e.same("arith.subi", limit.scalar(()), e.constant(e.index, at[axis]))
-                self._masks[key] = e.compare_int("slt", _lane_numbers(e, lanes), _clamped(e, left, lanes))
+                self._masks[key] = e.first_lanes(left, lanes)
         return self._masks[key]
 
     def _mask_inside(self, dim: int, at: Position, lanes: int) -> Any:
@@ -287,24 +287,7 @@ class Place:
         first = self._coordinate(dim, at)
         below = e.same("arith.subi", e.constant(e.index, 0), first)
         left = e.same("arith.subi", _index(e, self.view.sizes[dim]), first)
-        numbers = _lane_numbers(e, lanes)
-        return e.both(
-            [
-                e.compare_int("sge", numbers, _clamped(e, below, lanes)),
-                e.compare_int("slt", numbers, _clamped(e, left, lanes)),
-            ]
-        )
-
-
-def _lane_numbers(emitter: Emitter, lanes: int) -> Any:
-    return emitter.constants(emitter.i32, range(lanes))
-
-
-def _clamped(emitter: Emitter, count: Any, lanes: int) -> Any:
-    """``count`` limited to 0 .. lanes, as i32 in every lane."""
-    low = emitter.same("arith.maxsi", count, emitter.constant(emitter.index, 0))
-    both = emitter.same("arith.minsi", low, emitter.constant(emitter.index, lanes))
-    return emitter.broadcast(emitter.value("arith.index_cast", emitter.i32, both), lanes)
+        return e.both([e.later_lanes(below, lanes), e.first_lanes(left, lanes)])
 
 
 def any_lane(emitter: Emitter, mask: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from functools import partial
 from typing import Any
 
 from tilewright.passes.cpu.emit import Emitter

@@ -208,6 +208,29 @@ class IotaTile(Tile):
         return self.emitter.constants(self.emitter.index, range(at[axis], at[axis] + lanes))
 
 
+class BelowTile(Tile):
+    """Where the position along ``axis`` is below a number that is the same everywhere (i1)."""
+
+    def __init__(self, emitter: Emitter, positions: IotaTile, bound: Tile) -> None:
+        depth = max(emitter.hoist_limit, bound.depth)
+        super().__init__(emitter, positions.shape, emitter.i1, positions.varies, depth)
+        self.axis = positions.axis
+        self.bound = bound
+        self.height = bound.height + 1
+
+    def _limit(self) -> Any:
+        return self.bound.scalar((0,) * len(self.bound.shape))
+
+    def _scalar(self, at: Position) -> Any:
+        e = self.emitter
+        return e.compare_int("slt", e.constant(e.index, at[self.axis]), self._limit())
+
+    def _vector(self, at: Position, axis: int, lanes: int) -> Any:
+        e = self.emitter
+        left = e.same("arith.subi", self._limit(), e.constant(e.index, at[axis]))
+        return e.first_lanes(left, lanes)
+
+
 class ElementwiseTile(Tile):
     """``compute`` on the operands' elements, the same on scalars and on vectors."""
 

@@ -76,17 +76,22 @@ def _circular(e: Emitter, x: Any, quarter: int) -> Any:
     n = e.same("arith.subf", shifted, number(ROUND_F64))
     r = e.same("math.fma", n, number(-HALF_PI_HIGH), wide)
     r = e.same("math.fma", n, number(-HALF_PI_LOW), r)
+    return circle(e, r, e.bitcast(shifted, e.i64), quarter, x)
+
+
+def circle(e: Emitter, r: Any, quadrant: Any, quarter: int, x: Any) -> Any:
+    """sin(r + (quadrant + quarter) * pi / 2) as f32 (like ``x``) of an f64 ``|r| <= pi / 4``; quadrant modulo 4 in i64."""
+    number = partial(e.constant, r.type)
     square = e.same("arith.mulf", r, r)
     sine = e.same("arith.mulf", r, e.fma(horner(e, square, SIN), square, number(1.0)))
     cosine = e.fma(square, number(-0.5), number(1.0))
     cosine = e.fma(e.same("arith.mulf", square, square), horner(e, square, COS), cosine)
-    return _in_quadrant(e, shifted, quarter, sine, cosine, x)
+    return _in_quadrant(e, quadrant, quarter, sine, cosine, x)
 
 
-def _in_quadrant(e: Emitter, shifted: Any, quarter: int, sine: Any, cosine: Any, x: Any) -> Any:
-    bits = e.bitcast(shifted, e.i64)
-    integer = partial(e.constant, bits.type)
-    turned = e.same("arith.addi", bits, integer(quarter))
+def _in_quadrant(e: Emitter, quadrant: Any, quarter: int, sine: Any, cosine: Any, x: Any) -> Any:
+    integer = partial(e.constant, quadrant.type)
+    turned = e.same("arith.addi", quadrant, integer(quarter))
     odd = e.compare_int("ne", e.same("arith.andi", turned, integer(1)), integer(0))
     sign = e.same("arith.shli", e.same("arith.andi", turned, integer(2)), integer(62))
     chosen = e.bitcast(e.select(odd, cosine, sine), e.i64)

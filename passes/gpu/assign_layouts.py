@@ -18,6 +18,7 @@ from tilewright.dialect.mlir import ir
 from tilewright.dialect.tile_gpu import laid_out
 from tilewright.passes.base import Pass
 from tilewright.passes.gpu.layouts import Fragments, blocked, fragments, sliced, warp_grid
+from tilewright.passes.schedule import Schedule, parse_schedule
 
 FLEXIBLE = frozenset({"tile.load", "tile.splat", "tile.iota", "tile.broadcast", "arith.constant"})
 VECTOR_BYTES = 16
@@ -25,7 +26,7 @@ VECTOR_BYTES = 16
 
 @dataclass(frozen=True)
 class AssignLayouts(Pass):
-    """Assigns layouts for a CTA of ``warps`` warps."""
+    """Assigns layouts for the warps that a launch's schedule gives it, or ``warps`` where it names none."""
 
     name: ClassVar[str] = "assign-layouts"
     result_level: ClassVar[str | None] = "tile-gpu"
@@ -38,8 +39,22 @@ class AssignLayouts(Pass):
         with ir.InsertionPoint(result.body):
             for function in functions.functions_of(module):
                 with function.location:
-                    _Assigner(function, self.warps).build()
+                    _Assigner(function, warps_of(function) or self.warps).build()
         return result
+
+
+def warps_of(function: Any) -> int:
+    """The warps that the schedule of a launch asks for; 0 where it says nothing."""
+    return _scheduled(function).warps if "tile.schedule" in function.attributes else 0
+
+
+def stages_of(function: Any) -> int:
+    """The depth of the copy pipeline that the schedule of a launch asks for; 0 where it says nothing."""
+    return _scheduled(function).stages if "tile.schedule" in function.attributes else 0
+
+
+def _scheduled(function: Any) -> Schedule:
+    return parse_schedule(ir.StringAttr(function.attributes["tile.schedule"]).value)
 
 
 @dataclass

@@ -17,12 +17,12 @@ from tilewright.dialect.faults import IllegalOp
 from tilewright.dialect.mlir import dialect, ir
 from tilewright.dialect.tile_gpu import layout_of
 from tilewright.passes.cpu.elementwise import rule_of
-from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.library import Library
 from tilewright.passes.cpu.machine import half_bits, is_half, machine_type, storage_type
 from tilewright.passes.cpu.target import CpuTarget
 from tilewright.passes.gpu import memory
 from tilewright.passes.gpu.access import Accesses, Operands
+from tilewright.passes.gpu.assign_layouts import stages_of
 from tilewright.passes.gpu.contract import Contractions, Staged
 from tilewright.passes.gpu.divisors import Divisors
 from tilewright.passes.gpu.memory import GlobalView, SharedBuffer
@@ -32,6 +32,7 @@ from tilewright.passes.gpu.reduce import Reductions
 from tilewright.passes.gpu.registers import Registers, spread
 from tilewright.passes.gpu.sizes import expression_value
 from tilewright.passes.gpu.stages import Stages
+from tilewright.passes.gpu.thread_emitter import ThreadEmitter
 
 SCALAR_MACHINE = CpuTarget(name="thread", features="", triple="nvptx64", lanes=1, fma=True, half=True)
 SHARED_ALIGNMENT = 128
@@ -55,7 +56,7 @@ class Lowered:
 
 
 def lower(module: Any, chip: Chip, stages: int) -> Lowered:
-    """Lower every launch of a module with layouts; ``stages`` is the depth of the copy pipeline."""
+    """Lower every launch of a module with layouts; ``stages`` is the depth of copy pipelines where no schedule says it."""
     for name in ("gpu", "nvvm", "llvm"):
         dialect(name)
     result = ir.Module.create(loc=module.operation.location)
@@ -66,7 +67,7 @@ def lower(module: Any, chip: Chip, stages: int) -> Lowered:
     body = holder.regions[0].blocks.append()
     with ir.InsertionPoint(body), module.operation.location:
         _shared_symbol()
-    kernels = [_Kernel(body, f, stages).build() for f in functions.functions_of(module)]
+    kernels = [_Kernel(body, f, stages_of(f) or stages).build() for f in functions.functions_of(module)]
     return Lowered(result, tuple(kernels))
 
 
@@ -100,7 +101,7 @@ class _Kernel:
         self.shared_bytes = 0
         self.scratch: dict[int, int] = {}
         entry = self._entry(holder)
-        self.emitter = Emitter(SCALAR_MACHINE, Library(_Body(holder)), entry)
+        self.emitter = ThreadEmitter(SCALAR_MACHINE, Library(_Body(holder)), entry)
         self.emitter.location = function.location
         self.divisors = Divisors(function)
         self.threads = Threads(self.emitter, self.warps)

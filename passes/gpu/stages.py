@@ -177,6 +177,10 @@ class Stages:
         for op in ods.ops_of(loop.regions[0].blocks[0]):
             if op in needed:
                 self.kernel.lower_op(op)
+            elif op.name == "tile.stage":
+                for inner in ods.ops_of(op.regions[0].blocks[0]):
+                    if inner in needed:
+                        self.kernel.lower_op(inner)
         for copy, buffer in zip(copies, buffers, strict=True):
             self._copy(copy, self._slot(buffer, slot), exists)
         self.kernel.values = saved
@@ -230,13 +234,13 @@ def _transposed(layout: Layout) -> Layout:
 
 def copy_of(stage: Any) -> Copy | None:
     """The copy that a stage is, if it is one."""
-    body = ods.ops_of(stage.regions[0].blocks[0])
-    if len(body) != 2 or body[0].name != "tile.store":
+    stores = [op for op in ods.ops_of(stage.regions[0].blocks[0]) if op.name == "tile.store"]
+    if len(stores) != 1:
         return None
-    value = tile.store_view(body[0]).tile
+    value = tile.store_view(stores[0]).tile
     if isinstance(value.owner, ir.Block) or value.owner.name != "tile.load":
         return None
-    return Copy(stage, value.owner.operation, body[0])
+    return Copy(stage, value.owner.operation, stores[0])
 
 
 def _fast_axis(stage: Any) -> int:
@@ -253,6 +257,7 @@ def _fast_axis(stage: Any) -> int:
 def _operands_in(loop: Any, copies: list[Copy]) -> set[Any]:
     """The ops of the loop's body that the copies' loads need, the loads apart."""
     block = loop.regions[0].blocks[0]
+    inner = [c.stage.regions[0].blocks[0] for c in copies]
     found: set[Any] = set()
     stack = [o for c in copies for o in c.load.operands]
     while stack:
@@ -260,7 +265,7 @@ def _operands_in(loop: Any, copies: list[Copy]) -> set[Any]:
         if isinstance(value.owner, ir.Block):
             continue
         op = value.owner.operation
-        if op.block == block and op not in found:
+        if op.block in (block, *inner) and op not in found:
             found.add(op)
             stack.extend(op.operands)
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tilewright.dialect.tensor import ReadMode
 from tilewright.passes.tensor.moves import Moves, stay
 from tilewright.passes.tensor.program import (
     Apply,
@@ -25,9 +26,7 @@ from tilewright.passes.tensor.program import (
     Symbol,
     postorder,
     rebuild,
-    substitute,
 )
-from tilewright.dialect.tensor import ReadMode
 from tilewright.passes.tensor.structure import Structure
 
 
@@ -76,7 +75,9 @@ class _Absorber:
                 return
         if value is start:
             return
-        domain = Domain(fold.domain.names[: fold.domain.parallel], fold.domain.parallel, fold.domain.extents[: fold.domain.parallel])
+        domain = Domain(
+            fold.domain.names[: fold.domain.parallel], fold.domain.parallel, fold.domain.extents[: fold.domain.parallel]
+        )
         holder = Comprehension(fold.location, domain, (value,))
         for place in places:
             self.replaced[place.node] = (holder, place)

@@ -149,7 +149,9 @@ def _xori(node: Apply, forms: Polynomials) -> Node | None:
             if inner is not None:
                 return inner
         if _all_ones(y) and isinstance(x, Apply) and x.name == "arith.cmpi" and str(node.type) == "i1":
-            return _cmpi(_with_predicate(x, _NEGATED[predicate(x)]), forms) or _with_predicate(x, _NEGATED[predicate(x)])
+            return _cmpi(_with_predicate(x, _NEGATED[predicate(x)]), forms) or _with_predicate(
+                x, _NEGATED[predicate(x)]
+            )
     return None
 
 
@@ -289,4 +291,3 @@ _RULES: dict[str, Rule] = {
     "arith.index_cast": _index_cast,
     "arith.trunci": _trunci,
 }
-

@@ -3,8 +3,8 @@
 What: parallel indices of folds and inner maps that no expression uses are dropped; the others, and reduced indices, are
 ordered by how far from the fastest axis they subscript what is read. ``orient`` (used by ``partition``, when nothing
 is compared any more) orders the parallel ones like the indices of their first reader instead.
-Before -> after: ``sum[c, r, s](x[n, p+r, q+s, c] * w[k, r, s, c])`` reduces over ``r, s, c``; ``sum[k](a[i,k] * b[k,j])``
-and ``sum[k](b[k,i] * a[j,k])`` become equal folds.
+Before -> after: ``sum[c, r, s](x[n, p+r, q+s, c] * w[k, r, s, c])`` reduces over ``r, s, c``;
+``sum[k](a[i,k] * b[k,j])`` and ``sum[k](b[k,i] * a[j,k])`` become equal folds.
 Needs: nothing. Does not handle: outputs, whose axes are the caller's.
 """
 
@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tilewright.dialect.tensor import ReadMode
 from tilewright.passes.base import Pass
 from tilewright.passes.tensor.moves import Moved, reordered, rewrite
-from tilewright.passes.tensor.program import Comprehension, Program, positions_of
+from tilewright.passes.tensor.program import Comprehension, Program, Source, positions_of
 from tilewright.passes.tensor.structure import Digest, Structure, digest_of
 from tilewright.passes.tensor.transform import transform
 
@@ -34,12 +35,13 @@ class Axes(Pass):
 def order_axes(program: Program) -> Program:
     """``program`` with the axes of its comprehensions dropped and ordered."""
     outputs = {source for source, _ in program.outputs}
+    checked = _checked_axes(program)
     originals = iter(program.comprehensions)
     structure = Structure()
 
     def change(current: Comprehension) -> list[Moved]:
-        is_output = next(originals) in outputs
-        order = _memory_order(current, structure, is_output)
+        original = next(originals)
+        order = _memory_order(current, structure, original in outputs, checked.get(original, set()))
         return _moved(current, order)
 
     return rewrite(program, change)
@@ -51,12 +53,22 @@ def _moved(current: Comprehension, order: tuple[int, ...]) -> list[Moved]:
     return [Moved(new, k, axes) for k in range(len(new.body))]
 
 
-def _memory_order(source: Comprehension, structure: Structure, is_output: bool) -> tuple[int, ...]:
+def _checked_axes(program: Program) -> dict[Source, set[int]]:
+    """The axes that some read may leave: they say where the element exists, whether or not it depends on them."""
+    found: dict[Source, set[int]] = {}
+    for source in program.comprehensions:
+        for read in source.reads:
+            axes = {axis for axis, mode in enumerate(read.modes) if mode is not ReadMode.PROVED}
+            found.setdefault(read.source, set()).update(axes)
+    return found
+
+
+def _memory_order(source: Comprehension, structure: Structure, is_output: bool, checked: set[int]) -> tuple[int, ...]:
     domain = source.domain
     ranks = _ranks(source, structure)
     parallel = list(range(domain.parallel))
     if not is_output:
-        used = positions_of(source.roots)
+        used = positions_of(source.roots) | checked
         parallel = sorted((k for k in parallel if k in used), key=lambda k: ranks[k])
     return (*parallel, *sorted(domain.reduced, key=lambda k: ranks[k]))
 
@@ -72,10 +84,18 @@ def _ranks(source: Comprehension, structure: Structure) -> list[tuple[Any, ...]]
     return [_rank(source, number, sorted(found), structure) for number, found in enumerate(places)]
 
 
-def _rank(source: Comprehension, number: int, places: list[tuple[int, Digest]], structure: Structure) -> tuple[Any, ...]:
+def _rank(
+    source: Comprehension, number: int, places: list[tuple[int, Digest]], structure: Structure
+) -> tuple[Any, ...]:
     slowest = places[0][0] if places else 1
     fastest = places[-1][0] if places else 1
-    return slowest, fastest, digest_of(*(p for pair in places for p in pair)), structure.node(source.domain.extents[number]), number
+    return (
+        slowest,
+        fastest,
+        digest_of(*(p for pair in places for p in pair)),
+        structure.node(source.domain.extents[number]),
+        number,
+    )
 
 
 # ---------------------------------------------------------------- readers' order
@@ -111,4 +131,3 @@ def _followed(
                 axes = sorted(range(source.domain.parallel), key=lambda k: places[read.positions[k]])
                 return (*axes, *source.domain.reduced)
     return tuple(range(source.domain.rank))
-

@@ -18,10 +18,10 @@ CHEAP = 24
 _TRANSCENDENTAL = 12
 _DIVISION = 4
 _FREE = frozenset({"arith.index_cast", "arith.index_castui", "arith.bitcast"})
-_DIVISIONS = frozenset(
-    {"arith.divf", "arith.divui", "arith.remui", "arith.floordivsi", "math.sqrt", "math.rsqrt"}
+_DIVISIONS = frozenset({"arith.divf", "arith.divui", "arith.remui", "arith.floordivsi", "math.sqrt", "math.rsqrt"})
+_SIMPLE_MATH = frozenset(
+    {"math.absf", "math.floor", "math.ceil", "math.trunc", "math.roundeven", "math.fma", "math.copysign"}
 )
-_SIMPLE_MATH = frozenset({"math.absf", "math.floor", "math.ceil", "math.trunc", "math.roundeven", "math.fma", "math.copysign"})
 
 
 def node_cost(node: Node) -> int:

@@ -153,6 +153,7 @@ class AffineDecoder:
         self.location = location
 
     def node(self, expr: Any) -> Node:
+        expr = expr.maybe_downcast()
         if isinstance(expr, ir.AffineDimExpr):
             position: Node = self.positions[expr.position]
             return position

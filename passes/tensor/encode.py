@@ -14,7 +14,6 @@ from tilewright.passes.tensor.program import (
     Argument,
     Comprehension,
     Constant,
-    Domain,
     Node,
     Parameter,
     Position,
@@ -204,14 +203,13 @@ def to_affine(node: Node) -> Any | None:
             return ir.AffineExpr.get_symbol(node.number)
         case Constant():
             return ir.AffineExpr.get_constant(int(node.value))
-        case Apply():
-            sides = [to_affine(operand) for operand in node.arguments]
-            return None if any(side is None for side in sides) else _combine(node, sides)
+        case Apply(arguments=(first, second)):
+            left, right = to_affine(first), to_affine(second)
+            return None if left is None or right is None else _combine(node, left, right)
     return None
 
 
-def _combine(node: Apply, sides: list[Any]) -> Any | None:
-    left, right = (sides[0], sides[1]) if len(sides) == 2 else (sides[0], None)
+def _combine(node: Apply, left: Any, right: Any) -> Any | None:
     match node.name:
         case "arith.addi":
             return left + right
@@ -233,6 +231,7 @@ def _product(left: Any, right: Any) -> Any | None:
 
 
 def _is_parameter(expr: Any) -> bool:
+    expr = expr.maybe_downcast()  # operators of the bindings name the operation, even where it was simplified away
     if isinstance(expr, ir.AffineDimExpr):
         return False
     if isinstance(expr, ir.AffineSymbolExpr | ir.AffineConstantExpr):

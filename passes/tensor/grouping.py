@@ -250,7 +250,9 @@ def _try_edge(grouping: Grouping, producer: Comprehension, reader: Comprehension
         return
     shared = _shared_in_cell(grouping, first, second, merge)
     if shared is not None:
-        grouping.merge(first, second, merge, f"{name_of(producer)} and {name_of(reader)} read the same {shared} of a cell")
+        grouping.merge(
+            first, second, merge, f"{name_of(producer)} and {name_of(reader)} read the same {shared} of a cell"
+        )
 
 
 def _shared_in_cell(grouping: Grouping, first: Group, second: Group, merge: Merge) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tilewright.dialect import functions, ods
 from tilewright.dialect.mlir import func, ir
+from tilewright.dialect.tensor import ReadMode
 from tilewright.passes.tensor.encode import Encoder, affine_map, argument_locations, declare, encode, tensor_type
 from tilewright.passes.tensor.fuse import inlined
 from tilewright.passes.tensor.grouping import Axis, Group, Grouping, name_of
@@ -27,7 +28,6 @@ from tilewright.passes.tensor.program import (
     postorder,
     rebuild,
 )
-from tilewright.dialect.tensor import ReadMode
 
 WORKSPACE = "ws.{}"
 """Names of workspaces: not identifiers of the language, so that they meet no name of a kernel."""
@@ -227,7 +227,8 @@ class _Builder:
         self.name = name
         self.scalars = {old: len(launch.inputs) + new for new, old in enumerate(launch.parameters)}
         self.inputs: dict[Value, Argument] = {
-            value: Argument(value[0].location, number, tensor_type(*value)) for number, value in enumerate(launch.inputs)
+            value: Argument(value[0].location, number, tensor_type(*value))
+            for number, value in enumerate(launch.inputs)
         }
 
     def encode(self) -> None:
@@ -236,7 +237,10 @@ class _Builder:
             self.name,
             self.program.location,
             (),
-            (*(a.type for a in self.inputs.values()), *(self.program.argument_types[n] for n in self.launch.parameters)),
+            (
+                *(a.type for a in self.inputs.values()),
+                *(self.program.argument_types[n] for n in self.launch.parameters),
+            ),
             (),
             (),
             self.program.dims,

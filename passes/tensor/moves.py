@@ -106,7 +106,8 @@ def reordered(source: Comprehension, order: Sequence[int]) -> Comprehension:
 
 def _permuted(domain: Domain, order: Sequence[int]) -> Domain:
     parallel = sum(1 for old in order if old < domain.parallel)
-    ends = [domain.bounds[2 * (old - domain.parallel) + end] for old in order[parallel:] for end in (0, 1)] if domain.bounds else []
+    places = [2 * (old - domain.parallel) + end for old in order[parallel:] for end in (0, 1)]
+    ends = [domain.bounds[place] for place in places] if domain.bounds else []
     return replace(
         domain,
         names=tuple(domain.names[old] for old in order),

@@ -1,4 +1,4 @@
-"""Owns building single expressions: index arithmetic, comparisons, selects, with the attributes the IR would give them."""
+"""Owns building single expressions: index arithmetic, comparisons, selects, with the attributes the IR gives them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def binary(name: str, left: Node, right: Node) -> Apply:
 def compare(predicate: Any, left: Node, right: Node) -> Apply:
     """``arith.cmpi``."""
     number = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), predicate.value)
-    return Apply(
-        ir.IntegerType.get_signless(1), left.location, "arith.cmpi", (left, right), (("predicate", number),)
-    )
+    return Apply(ir.IntegerType.get_signless(1), left.location, "arith.cmpi", (left, right), (("predicate", number),))
 
 
 def select(condition: Node, then: Node, otherwise: Node) -> Apply:

@@ -119,7 +119,7 @@ def with_operands(node: Node, operands: Sequence[Node]) -> Node:
 
 
 def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
-    """Every node below ``roots`` once, operands first, without recursion; ``known`` ones and what only they need not."""
+    """Every node below ``roots`` once, operands first, without recursion; not ``known`` ones and what only they use."""
     done: dict[Node, None] = {}
     stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
     while stack:
@@ -311,4 +311,3 @@ class Program:
             for source in comprehension.inputs:
                 found[source].append(comprehension)
         return found
-

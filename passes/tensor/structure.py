@@ -33,7 +33,8 @@ DIGEST_BYTES = 16
 _COMMUTATIVE = frozenset(
     f"arith.{name}"
     for name in (
-        "addf", "mulf", "addi", "muli", "andi", "ori", "xori", "maximumf", "minimumf", "maxsi", "minsi", "maxui", "minui",
+        "addf", "mulf", "addi", "muli", "andi", "ori", "xori",
+        "maximumf", "minimumf", "maxsi", "minsi", "maxui", "minui",
     )
 )  # fmt: skip
 _SYMMETRIC_INTEGER = frozenset({arith.CmpIPredicate.eq.value, arith.CmpIPredicate.ne.value})

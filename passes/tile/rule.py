@@ -7,6 +7,7 @@ contiguous in; what remains is cut into cells along its leading indices and vect
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ class Machine:
     wide_columns: int = 64
     wide_depth: int = 8
     warps: int = 0
+    matrix_warps: int = 0
     stages: int = 0
 
     @property
@@ -91,7 +93,12 @@ def default_schedule(function: Any, machine: Machine) -> Schedule:
     for op in view.ops:
         if op.name == "tw.fold":
             nests.append(_fold_nest(op, names[op], op in bound, machine))
-    return Schedule(functions.name_of(function), tuple(nests), warps=machine.warps, stages=machine.stages)
+    warps = machine.matrix_warps if _takes_matrix_instructions(roots) else machine.warps
+    return Schedule(functions.name_of(function), tuple(nests), warps=warps, stages=machine.stages)
+
+
+def _takes_matrix_instructions(roots: Iterable[Any]) -> bool:
+    return any(has_narrow_factors(c.factors) for root in roots for c in contractions_of(root))
 
 
 def fold_nest_name(name: str) -> str:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tilewright.runtime.emulator.scalar_types import Array, ScalarType
 from tilewright.runtime.emulator.syntax import Instruction, Register
 
-Mask = Union[bool, Array]
+Mask: TypeAlias = bool | Array
 """True (every lane) or a boolean array that broadcasts to (instructions, lanes)."""
 
 

@@ -68,15 +68,15 @@ class GlobalMemory:
         self.arena = Arena("global", cursor + RED_ZONE, GLOBAL_BASE)
         self._load_image(image)
         for segment in self.segments:
-            self.arena.data[segment.offset:segment.offset + segment.high - segment.low] = _host(segment)
+            self.arena.data[segment.offset : segment.offset + segment.high - segment.low] = _host(segment)
         for argument in args:
             self._mark(argument)
 
     def _load_image(self, image: GlobalImage) -> None:
         for address, values, size, writable in image.segments:
             start = address - GLOBAL_BASE
-            self.arena.data[start:start + len(values)] = np.frombuffer(values, np.uint8)
-            self.arena.state[start:start + size] = VALID | INITIALISED | (WRITABLE if writable else 0)
+            self.arena.data[start : start + len(values)] = np.frombuffer(values, np.uint8)
+            self.arena.state[start : start + size] = VALID | INITIALISED | (WRITABLE if writable else 0)
 
     def _mark(self, argument: Any) -> None:
         """Set the states of the bytes that the elements of an array occupy."""
@@ -86,7 +86,8 @@ class GlobalMemory:
         state = VALID | (0 if isinstance(argument, Uninitialised) else INITIALISED)
         state |= WRITABLE if array.flags.writeable else 0
         view = np.lib.stride_tricks.as_strided(
-            self.arena.state[self.offset(array):], (*array.shape, array.itemsize), (*array.strides, 1))
+            self.arena.state[self.offset(array) :], (*array.shape, array.itemsize), (*array.strides, 1)
+        )
         view |= np.uint8(state)
 
     def offset(self, array: Array) -> int:
@@ -106,9 +107,11 @@ class GlobalMemory:
         for array in self.arrays:
             if array.flags.writeable:
                 bytes_ = np.lib.stride_tricks.as_strided(
-                    self.arena.data[self.offset(array):], (*array.shape, array.itemsize), (*array.strides, 1))
+                    self.arena.data[self.offset(array) :], (*array.shape, array.itemsize), (*array.strides, 1)
+                )
                 target = np.lib.stride_tricks.as_strided(
-                    _raw(array), (*array.shape, array.itemsize), (*array.strides, 1))
+                    _raw(array), (*array.shape, array.itemsize), (*array.strides, 1)
+                )
                 target[...] = bytes_
 
 
@@ -125,7 +128,8 @@ def _raw(array: Array) -> Array:
 
 
 def _bytes_at(address: int, size: int) -> Array:
-    return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+    buffer = (ctypes.c_uint8 * size).from_address(address)
+    return np.ctypeslib.as_array(buffer)
 
 
 def _host(segment: Segment) -> Array:
@@ -166,8 +170,8 @@ def pack_parameters(entry: Entry, args: Sequence[Any], memory: GlobalMemory) -> 
     arena = Arena("param", max(total, 8), PARAM_WINDOW)
     for parameter, argument in zip(entry.parameters, args, strict=True):
         data = _pack(parameter, argument, memory)
-        arena.data[parameter.offset:parameter.offset + parameter.size] = np.frombuffer(data, np.uint8)
-        arena.state[parameter.offset:parameter.offset + parameter.size] = VALID | INITIALISED
+        arena.data[parameter.offset : parameter.offset + parameter.size] = np.frombuffer(data, np.uint8)
+        arena.state[parameter.offset : parameter.offset + parameter.size] = VALID | INITIALISED
     return arena
 
 

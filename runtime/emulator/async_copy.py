@@ -25,8 +25,17 @@ class CopyWork:
 
     __slots__ = ("done", "filled", "group", "lanes", "machine", "notify", "origin", "size", "site", "target")
 
-    def __init__(self, machine: Machine, site: Site, lanes: Array, target: Array, origin: Array, filled: Array,
-                 size: int, group: Array) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        site: Site,
+        lanes: Array,
+        target: Array,
+        origin: Array,
+        filled: Array,
+        size: int,
+        group: Array,
+    ) -> None:
         self.machine, self.site, self.size = machine, site, size
         self.lanes, self.target, self.origin, self.filled, self.group = lanes, target, origin, filled, group
         self.done = not len(lanes)
@@ -63,8 +72,15 @@ class CopyEngine:
         self.committed = np.zeros(machine.lanes, np.int64)
         self.work: list[CopyWork] = []
 
-    def issue(self, site: Site, mask: Mask, target_space: str, bases: tuple[Array, Array, Array, Array], size: int,
-              filled: Array | None) -> None:
+    def issue(
+        self,
+        site: Site,
+        mask: Mask,
+        target_space: str,
+        bases: tuple[Array, Array, Array, Array],
+        size: int,
+        filled: Array | None,
+    ) -> None:
         """Start the copies of the active lanes.
 
         Args:
@@ -89,7 +105,9 @@ class CopyEngine:
             row, lane = (int(x) for x in np.argwhere(np.broadcast_to(wrong, amount.shape))[0])
             self.machine.finding("cp.async", f"src-size is larger than cp-size {size}", site, row, [lane])
 
-    def _issue_checked(self, site: Site, access: Access, places: Array, origin: Array, amount: Array, size: int) -> None:
+    def _issue_checked(
+        self, site: Site, access: Access, places: Array, origin: Array, amount: Array, size: int
+    ) -> None:
         """Check the source bytes that will be read, then queue."""
         machine, memory = self.machine, self.machine.memory
         lanes = places % machine.lanes
@@ -100,7 +118,11 @@ class CopyEngine:
             if not wanted:
                 continue
             source = self._source(site, places[chosen], origin[chosen], int(wanted), size)
-            kept = np.isin(places[chosen], source.positions) if source.positions is not None else np.ones(len(chosen), bool)
+            kept = (
+                np.isin(places[chosen], source.positions)
+                if source.positions is not None
+                else np.ones(len(chosen), bool)
+            )
             good[chosen] = kept
             offsets[chosen[kept]] = source.offsets
         target = access.offsets
@@ -129,8 +151,13 @@ class CopyEngine:
             return access
         bad = access.offsets & (size - 1)
         if bad.any():
-            machine.finding("misaligned", f"cp.async source of {size} bytes is not aligned", site, 0,
-                            places[bad != 0] % machine.lanes)
+            machine.finding(
+                "misaligned",
+                f"cp.async source of {size} bytes is not aligned",
+                site,
+                0,
+                places[bad != 0] % machine.lanes,
+            )
             access = access.keep(bad == 0)
         return self._bytes(site, access, wanted, size)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from tilewright.runtime.emulator.action import Destination, Source
 from tilewright.runtime.emulator.blocks import Block
-from tilewright.runtime.emulator.decode import B32, PRED, U32, Context, Modifiers, destination, operands, source
-from tilewright.runtime.emulator.scalar_types import Array
+from tilewright.runtime.emulator.decode import Context, Modifiers, destination, operands, source
+from tilewright.runtime.emulator.scalar_types import B32, PRED, U32, Array
 from tilewright.runtime.emulator.syntax import Instruction
 
 if TYPE_CHECKING:
@@ -54,9 +54,15 @@ def decode_barrier(context: Context, instruction: Instruction) -> BarrierSpec:
         raise m.fault("needs .popc, .and or .or")
     items = operands(instruction, 3, 4)
     count = source(context, instruction, items[2], U32) if len(items) == 4 else None
-    return BarrierSpec(action, source(context, instruction, items[1], U32), count, aligned, reduction,
-                       source(context, instruction, items[-1], PRED),
-                       destination(instruction, items[0], PRED if kind is PRED else B32))
+    return BarrierSpec(
+        action,
+        source(context, instruction, items[1], U32),
+        count,
+        aligned,
+        reduction,
+        source(context, instruction, items[-1], PRED),
+        destination(instruction, items[0], PRED if kind is PRED else B32),
+    )
 
 
 @dataclass(slots=True)
@@ -83,7 +89,7 @@ class CtaBarriers:
             return None
         value = self.machine.binder.operand([operand])
         value = value() if callable(value) else value
-        return np.broadcast_to(np.asarray(value).reshape(1, -1), (1, self.machine.lanes))[0]
+        return np.asarray(np.broadcast_to(np.asarray(value).reshape(1, -1), (1, self.machine.lanes))[0])
 
     def arrive(self, block: Block, mask: Array) -> None:
         """Lanes execute the barrier instruction at the end of a block."""
@@ -97,22 +103,31 @@ class CtaBarriers:
         per_cta = mask.reshape(len(machine.ctas), -1)
         for slot in np.flatnonzero(per_cta.any(1)):
             lanes = np.zeros(machine.lanes, bool)
-            lanes[slot * machine.padded:(slot + 1) * machine.padded] = per_cta[slot]
+            lanes[slot * machine.padded : (slot + 1) * machine.padded] = per_cta[slot]
             for identity in np.unique(identities[lanes]):
                 chosen = lanes & (identities == identity)
                 self._arrive_one(block, int(slot), int(identity), chosen, counts, predicate)
 
-    def _arrive_one(self, block: Block, slot: int, identity: int, lanes: Array, counts: Array | None,
-                    predicate: Array | None) -> None:
+    def _arrive_one(
+        self, block: Block, slot: int, identity: int, lanes: Array, counts: Array | None, predicate: Array | None
+    ) -> None:
         machine, instruction = self.machine, block.instructions[-1]
         if identity >= NAMED_BARRIERS:
-            machine.report("barrier", f"barrier {identity} does not exist (0 to 15)", instruction, np.flatnonzero(lanes))
+            machine.report(
+                "barrier", f"barrier {identity} does not exist (0 to 15)", instruction, np.flatnonzero(lanes)
+            )
         state = self.waiting.get((slot, identity))
         if state is None:
-            state = self.waiting[slot, identity] = BarrierState(np.zeros(machine.lanes, bool), np.zeros(machine.lanes, np.int32))
+            state = self.waiting[slot, identity] = BarrierState(
+                np.zeros(machine.lanes, bool), np.zeros(machine.lanes, np.int32)
+            )
         if (state.arrived & lanes).any():
-            machine.report("barrier", f"a thread arrives twice at barrier {identity} before it completes", instruction,
-                           np.flatnonzero(state.arrived & lanes))
+            machine.report(
+                "barrier",
+                f"a thread arrives twice at barrier {identity} before it completes",
+                instruction,
+                np.flatnonzero(state.arrived & lanes),
+            )
         if block.barrier.aligned:
             self._check_aligned(state, lanes, instruction)
         state.arrived = state.arrived | lanes
@@ -132,19 +147,29 @@ class CtaBarriers:
         warps = np.repeat(lanes.reshape(-1, WARP).any(1), WARP)
         apart = warps & state.arrived & (state.lines != instruction.line)
         if apart.any() and machine.options.checks("barriers"):
-            machine.report("divergent-barrier", "the threads of a warp arrive through different .aligned barriers",
-                           instruction, np.flatnonzero(lanes),
-                           other=f"threads of the warp at PTX line {int(state.lines[apart][0])}")
+            machine.report(
+                "divergent-barrier",
+                "the threads of a warp arrive through different .aligned barriers",
+                instruction,
+                np.flatnonzero(lanes),
+                other=f"threads of the warp at PTX line {int(state.lines[apart][0])}",
+            )
 
-    def _set_count(self, state: BarrierState, slot: int, identity: int, count: int, instruction: Instruction,
-                   lanes: Array) -> None:
+    def _set_count(
+        self, state: BarrierState, slot: int, identity: int, count: int, instruction: Instruction, lanes: Array
+    ) -> None:
         machine = self.machine
         if count % WARP or not count:
-            machine.report("barrier", f"thread count {count} is not a positive multiple of 32", instruction,
-                           np.flatnonzero(lanes))
+            machine.report(
+                "barrier", f"thread count {count} is not a positive multiple of 32", instruction, np.flatnonzero(lanes)
+            )
         if state.expected is not None and state.expected != count:
-            machine.report("barrier", f"barrier {identity} is used with counts {state.expected} and {count}",
-                           instruction, np.flatnonzero(lanes))
+            machine.report(
+                "barrier",
+                f"barrier {identity} is used with counts {state.expected} and {count}",
+                instruction,
+                np.flatnonzero(lanes),
+            )
         state.expected = count
 
     def _try_complete(self, slot: int, identity: int) -> None:
@@ -162,14 +187,17 @@ class CtaBarriers:
             if padded < state.expected:
                 return
             if padded > state.expected:
-                machine.report("barrier", f"barrier {identity} expects {state.expected} threads, {arrived} arrived",
-                               state.waiting[-1][0].instructions[-1] if state.waiting else None,
-                               np.flatnonzero(state.arrived))
+                machine.report(
+                    "barrier",
+                    f"barrier {identity} expects {state.expected} threads, {arrived} arrived",
+                    state.waiting[-1][0].instructions[-1] if state.waiting else None,
+                    np.flatnonzero(state.arrived),
+                )
         del self.waiting[slot, identity]
         self._complete(state)
 
     def _warp_count(self, state: BarrierState) -> int:
-        """Threads that arrived; a partial last warp and exited threads of a warp count, as the hardware counts warps."""
+        """Threads that arrived; a partial last warp and exited threads of a warp count, as hardware counts warps."""
         machine = self.machine
         warps = state.arrived.reshape(-1, WARP)
         missing = ~machine.alive.reshape(-1, WARP) & ~warps
@@ -192,7 +220,8 @@ class CtaBarriers:
         assert state.predicate is not None and spec.result is not None
         values = state.predicate[state.arrived]
         value: Any = {"popc": np.uint32(np.count_nonzero(values)), "and": values.all(), "or": values.any()}[
-            spec.reduction or "popc"]
+            spec.reduction or "popc"
+        ]
         writer = self.machine.binder.writer([spec.result])
         if writer is not None:
             writer(value, lanes)
@@ -204,8 +233,11 @@ class CtaBarriers:
 
     def describe(self, lanes: Array) -> list[str]:
         """Where some lanes wait at barriers."""
-        return [f"{int(np.count_nonzero(state.arrived & lanes))} threads at barrier {identity} of CTA slot {slot}"
-                for (slot, identity), state in self.waiting.items() if (state.arrived & lanes).any()]
+        return [
+            f"{int(np.count_nonzero(state.arrived & lanes))} threads at barrier {identity} of CTA slot {slot}"
+            for (slot, identity), state in self.waiting.items()
+            if (state.arrived & lanes).any()
+        ]
 
     def report_deadlock(self) -> None:
         machine = self.machine
@@ -214,5 +246,9 @@ class CtaBarriers:
             expected = state.expected or int(np.count_nonzero(machine.alive[begin:end]))
             arrived = int(np.count_nonzero(state.arrived))
             for block, lanes in state.waiting:
-                machine.report("deadlock", f"barrier {identity}: {arrived} of {expected} threads arrived",
-                               block.instructions[-1], np.flatnonzero(lanes))
+                machine.report(
+                    "deadlock",
+                    f"barrier {identity}: {arrived} of {expected} threads arrived",
+                    block.instructions[-1],
+                    np.flatnonzero(lanes),
+                )

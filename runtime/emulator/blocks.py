@@ -119,8 +119,9 @@ class _Cutter:
             self.effects = True
 
 
-def build_blocks(function: Function, actions: list[Action | None], barriers: dict[int, Any],
-                 selectors: dict[int, Any]) -> list[Block]:
+def build_blocks(
+    function: Function, actions: list[Action | None], barriers: dict[int, Any], selectors: dict[int, Any]
+) -> list[Block]:
     """Cut a body into blocks.
 
     Args:
@@ -143,8 +144,16 @@ def build_blocks(function: Function, actions: list[Action | None], barriers: dic
     return blocks
 
 
-def _fill(block: Block, start: int, stop: int, function: Function, actions: list[Action | None],
-          barriers: dict[int, Any], selectors: dict[int, Any], labels: dict[str, int]) -> None:
+def _fill(
+    block: Block,
+    start: int,
+    stop: int,
+    function: Function,
+    actions: list[Action | None],
+    barriers: dict[int, Any],
+    selectors: dict[int, Any],
+    labels: dict[str, int],
+) -> None:
     last = stop
     if stop > start and is_end(function.body[stop - 1]):
         last = stop - 1
@@ -161,8 +170,14 @@ def _fill(block: Block, start: int, stop: int, function: Function, actions: list
         block.wait = actions[start]
 
 
-def _ending(block: Block, position: int, function: Function, barriers: dict[int, Any], selectors: dict[int, Any],
-            labels: dict[str, int]) -> None:
+def _ending(
+    block: Block,
+    position: int,
+    function: Function,
+    barriers: dict[int, Any],
+    selectors: dict[int, Any],
+    labels: dict[str, int],
+) -> None:
     instruction = function.body[position]
     block.guard, block.negated = instruction.guard, instruction.negated
     if is_cta_barrier(instruction):

@@ -120,14 +120,19 @@ def mapa(context: Context, instruction: Instruction) -> Action:
     m.finish()
     items = operands(instruction, 3)
     inputs = (source(context, instruction, items[1], kind), source(context, instruction, items[2], U32))
-    return Action(instruction, partial(_map_address, 0 if shared else SHARED_WINDOW), inputs,
-                  (destination(instruction, items[0], kind),))
+    return Action(
+        instruction,
+        partial(_map_address, 0 if shared else SHARED_WINDOW),
+        inputs,
+        (destination(instruction, items[0], kind),),
+    )
 
 
 def _map_address(window: int, base: Array, rank: Array) -> Array:
     kind = np.asarray(base).dtype
     inner = (base - kind.type(window)) & kind.type(CLUSTER_MASK)
-    return np.asarray(inner | ((np.asarray(rank).astype(kind) + kind.type(1)) << kind.type(CLUSTER_SHIFT))) + kind.type(window)
+    field = (np.asarray(rank).astype(kind) + kind.type(1)) << kind.type(CLUSTER_SHIFT)
+    return np.asarray((inner | field) + kind.type(window))
 
 
 def get_rank(context: Context, instruction: Instruction) -> Action:

@@ -129,21 +129,27 @@ class Counters:
 
     def coverage(self) -> Coverage:
         ran = self.lanes_per_block > 0
-        missed = tuple(block.instructions[0].line for block in self.program.blocks
-                       if not ran[block.index] and block.instructions)
+        missed = tuple(
+            block.instructions[0].line for block in self.program.blocks if not ran[block.index] and block.instructions
+        )
         return Coverage(int(np.count_nonzero(ran)), len(self.program.blocks), missed)
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "instructions": dict(self.instructions), "bytes_read": dict(self.bytes_read),
-            "bytes_written": dict(self.bytes_written), "barrier_waits": self.barrier_waits,
-            "sectors_per_request": self.sectors_per_request, "bank_conflict_factor": self.bank_conflict_factor,
+            "instructions": dict(self.instructions),
+            "bytes_read": dict(self.bytes_read),
+            "bytes_written": dict(self.bytes_written),
+            "barrier_waits": self.barrier_waits,
+            "sectors_per_request": self.sectors_per_request,
+            "bank_conflict_factor": self.bank_conflict_factor,
         }
 
     def __str__(self) -> str:
         rows = [f"{count:>14,}  {opcode}" for opcode, count in self.instructions.most_common(20)]
         rows.append(f"bytes read {dict(self.bytes_read)}, written {dict(self.bytes_written)}")
         if self.detailed:
-            rows.append(f"sectors per request {self.sectors_per_request:.2f}, "
-                        f"bank passes per phase {self.bank_conflict_factor:.3f}")
+            rows.append(
+                f"sectors per request {self.sectors_per_request:.2f}, "
+                f"bank passes per phase {self.bank_conflict_factor:.3f}"
+            )
         return "\n".join(rows)

@@ -140,8 +140,10 @@ def _check_width(instruction: Instruction, register: Register, kind: ScalarType,
     if not reading and register.bits == 16 and kind.bits == 8:
         return
     raise UnsupportedInstruction(
-        instruction.opcode, instruction.line,
-        f"register {register} has {register.bits} bits, the instruction needs {kind.bits}")
+        instruction.opcode,
+        instruction.line,
+        f"register {register} has {register.bits} bits, the instruction needs {kind.bits}",
+    )
 
 
 def immediate(operand: Immediate, kind: ScalarType) -> Any:
@@ -155,7 +157,9 @@ def immediate(operand: Immediate, kind: ScalarType) -> Any:
         return constant(int(value), kind)
     if isinstance(value, float):
         if kind.kind != "f":
-            return constant(int(np.array(value, f"f{max(kind.bits, 16) // 8}").view(f"u{max(kind.bits, 16) // 8}")), kind)
+            return constant(
+                int(np.array(value, f"f{max(kind.bits, 16) // 8}").view(f"u{max(kind.bits, 16) // 8}")), kind
+            )
         return kind.dtype.type(value)
     return constant(value, kind)
 
@@ -168,8 +172,10 @@ def destination(instruction: Instruction, operand: Operand, kind: ScalarType) ->
         raise UnsupportedInstruction(instruction.opcode, instruction.line, f"{operand} cannot be written")
     if operand.bits < kind.bits or (kind is PRED) != (operand.bits == 1):
         raise UnsupportedInstruction(
-            instruction.opcode, instruction.line,
-            f"register {operand} has {operand.bits} bits, the result has {kind.bits}")
+            instruction.opcode,
+            instruction.line,
+            f"register {operand} has {operand.bits} bits, the result has {kind.bits}",
+        )
     return Destination(kind, operand)
 
 
@@ -188,24 +194,37 @@ def address(context: Context, instruction: Instruction, operand: Operand) -> tup
         return (source(context, instruction, base, kind), Source(S64, constant=np.int64(offset))), None
     if isinstance(base, Symbol):
         place = context.place(base, instruction)
-        return (Source(S64, constant=np.int64(place.address)), Source(S64, constant=np.int64(base.offset + offset))), place.space
+        return (
+            Source(S64, constant=np.int64(place.address)),
+            Source(S64, constant=np.int64(base.offset + offset)),
+        ), place.space
     if isinstance(base, Immediate):
         return (Source(S64, constant=np.int64(int(base.value))), Source(S64, constant=np.int64(offset))), None
     raise UnsupportedInstruction(instruction.opcode, instruction.line, f"{operand} is not an address")
 
 
-def pure(instruction: Instruction, function: Callable[..., Any], results: list[Destination],
-         inputs: list[Source]) -> Action:
+def pure(
+    instruction: Instruction, function: Callable[..., Any], results: list[Destination], inputs: list[Source]
+) -> Action:
     """An action that only maps registers to registers."""
     return Action(instruction, function, tuple(inputs), tuple(results))
 
 
-def simple(context: Context, instruction: Instruction, function: Callable[..., Any], result: ScalarType,
-           inputs: list[ScalarType]) -> Action:
+def simple(
+    context: Context,
+    instruction: Instruction,
+    function: Callable[..., Any],
+    result: ScalarType,
+    inputs: list[ScalarType],
+) -> Action:
     """The common form: one destination, then one source per listed type."""
     items = operands(instruction, 1 + len(inputs))
-    return pure(instruction, function, [destination(instruction, items[0], result)],
-                [source(context, instruction, item, kind) for item, kind in zip(items[1:], inputs, strict=True)])
+    return pure(
+        instruction,
+        function,
+        [destination(instruction, items[0], result)],
+        [source(context, instruction, item, kind) for item, kind in zip(items[1:], inputs, strict=True)],
+    )
 
 
 def raw_source(context: Context, instruction: Instruction, operand: Operand, bits: int) -> Source:

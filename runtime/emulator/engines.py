@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from tilewright.runtime.emulator.action import Mask, Site
-from tilewright.runtime.emulator.clusters import ClusterBarriers
-from tilewright.runtime.emulator.mbarrier import BarrierObject, MemoryBarriers
-
 from tilewright.runtime.emulator.async_copy import CopyEngine
 from tilewright.runtime.emulator.blocks import Block
+from tilewright.runtime.emulator.clusters import ClusterBarriers
+from tilewright.runtime.emulator.mbarrier import BarrierObject, MemoryBarriers
 from tilewright.runtime.emulator.scalar_types import Array
 from tilewright.runtime.emulator.tma import BulkEngine
 from tilewright.runtime.emulator.wgmma import MatrixEngine
@@ -131,5 +130,5 @@ class Engines:
         """Hook for engines that count living threads."""
         self.clusters.recheck()
         if self.bulk.stores:
-            living = self.machine.alive.reshape(len(self.machine.ctas), -1).any(1)
+            living = np.asarray(self.machine.alive.reshape(len(self.machine.ctas), -1).any(1))
             self.bulk.exited(~living[self.machine.cta_of])

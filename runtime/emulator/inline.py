@@ -39,8 +39,14 @@ class _Inliner:
     def __init__(self, module: ParsedModule, function: Function) -> None:
         self.module = module
         self.sites = 0
-        self.result = Function(function.name, function.is_entry, function.line, function.parameters, function.returns,
-                               directives=function.directives)
+        self.result = Function(
+            function.name,
+            function.is_entry,
+            function.line,
+            function.parameters,
+            function.returns,
+            directives=function.directives,
+        )
 
     def copy(self, function: Function, symbols: dict[str, str], suffix: str, depth: int) -> None:
         """Append the body of ``function``; ``symbols`` renames its parameters."""
@@ -70,8 +76,15 @@ class _Inliner:
             renamed[variable.name] = name
             self.result.variables[name] = replace(variable, name=name)
 
-    def _one(self, instruction: Instruction, renamed: dict[str, str], registers: dict[Register, Register],
-             suffix: str, end: str, depth: int) -> None:
+    def _one(
+        self,
+        instruction: Instruction,
+        renamed: dict[str, str],
+        registers: dict[Register, Register],
+        suffix: str,
+        end: str,
+        depth: int,
+    ) -> None:
         body = self.result.body
         if len(body) > MAX_INSTRUCTIONS:
             raise UnsupportedInstruction(instruction.opcode, instruction.line, "inlining makes the kernel too large")
@@ -82,11 +95,13 @@ class _Inliner:
         operands = tuple(_rename(operand, renamed, registers, fresh) for operand in instruction.operands)
         guard = _register(instruction.guard, registers, fresh) if instruction.guard is not None else None
         if instruction.mnemonic == "ret" and depth:
-            body.append(Instruction("bra", (Symbol(end),), guard, instruction.negated, instruction.line,
-                                    instruction.source))
+            body.append(
+                Instruction("bra", (Symbol(end),), guard, instruction.negated, instruction.line, instruction.source)
+            )
             return
-        body.append(Instruction(instruction.opcode, operands, guard, instruction.negated, instruction.line,
-                                instruction.source))
+        body.append(
+            Instruction(instruction.opcode, operands, guard, instruction.negated, instruction.line, instruction.source)
+        )
 
     def _call(self, instruction: Instruction, renamed: dict[str, str], depth: int) -> None:
         callee, results, arguments = _parts(instruction)
@@ -94,7 +109,9 @@ class _Inliner:
         if function is None or not function.defined:
             raise UnsupportedInstruction(instruction.opcode, instruction.line, f"`{callee}` has no body here")
         if depth >= MAX_DEPTH:
-            raise UnsupportedInstruction(instruction.opcode, instruction.line, "calls are nested too deeply or recursive")
+            raise UnsupportedInstruction(
+                instruction.opcode, instruction.line, "calls are nested too deeply or recursive"
+            )
         if instruction.guard is not None:
             raise UnsupportedInstruction(instruction.opcode, instruction.line, "a guarded call is not modelled")
         if len(results) != len(function.returns) or len(arguments) != len(function.parameters):
@@ -102,7 +119,9 @@ class _Inliner:
         self.sites += 1
         suffix = f"#{self.sites}"
         symbols: dict[str, str] = {}
-        pairs = list(zip(function.returns, results, strict=True)) + list(zip(function.parameters, arguments, strict=True))
+        pairs = list(zip(function.returns, results, strict=True)) + list(
+            zip(function.parameters, arguments, strict=True)
+        )
         for formal, actual in pairs:
             if not isinstance(actual, Symbol):
                 raise UnsupportedInstruction(instruction.opcode, instruction.line, "arguments must be .param variables")
@@ -151,5 +170,3 @@ def _rename(operand: Operand, names: dict[str, str], registers: dict[Register, R
         parts = tuple(_rename(part, names, registers, fresh) for part in operand.parts)
         return Memory(_rename(operand.base, names, registers, fresh), operand.offset, parts)
     return operand
-
-

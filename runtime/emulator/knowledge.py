@@ -26,9 +26,10 @@ class Knowledge:
 
     Args:
         proxies: also keep, per lane and actor, up to where a proxy fence has made writes visible to the async proxy.
+        publishes: also keep up to where a gpu-scope fence allows a later relaxed write to publish events.
     """
 
-    def __init__(self, machine: Machine, proxies: bool) -> None:
+    def __init__(self, machine: Machine, proxies: bool, publishes: bool = False) -> None:
         self.machine = machine
         self.domain = machine.padded * machine.cluster_size
         self.column = np.arange(machine.lanes) % self.domain
@@ -37,6 +38,7 @@ class Knowledge:
         self.rows = np.zeros((machine.lanes, self.width), np.uint32)
         self.rows[np.arange(machine.lanes), self.column] = 1
         self.fenced = np.zeros_like(self.rows) if proxies else None
+        self.published = np.zeros_like(self.rows) if publishes else None
         self.actors: dict[Hashable, int] = {}
         self.names: dict[int, str] = {}
 
@@ -57,6 +59,8 @@ class Knowledge:
         self.rows = np.concatenate([self.rows, extra], axis=1)
         if self.fenced is not None:
             self.fenced = np.concatenate([self.fenced, extra], axis=1)
+        if self.published is not None:
+            self.published = np.concatenate([self.published, extra], axis=1)
         self.width *= 2
 
     def clocks(self, lanes: Array) -> Array:
@@ -77,7 +81,7 @@ class Knowledge:
         self.tick(arrived)
 
     def _tables(self) -> list[Array]:
-        return [self.rows] if self.fenced is None else [self.rows, self.fenced]
+        return [table for table in (self.rows, self.fenced, self.published) if table is not None]
 
     def join_warps(self, lanes: Array) -> None:
         """The same inside each warp of ``lanes``."""
@@ -93,7 +97,7 @@ class Knowledge:
         self.tick(lanes)
 
     def snapshot(self, lane: int) -> tuple[Array, Array | None]:
-        fenced = None if self.fenced is None else self.fenced[lane, :self.width].copy()
+        fenced = None if self.fenced is None else self.fenced[lane, : self.width].copy()
         return self.rows[lane].copy(), fenced
 
     def learn(self, lanes: Array, row: Array, fenced: Array | None) -> None:
@@ -107,6 +111,12 @@ class Knowledge:
         """Everything the lanes know is now visible to the async proxy as far as they are concerned."""
         if self.fenced is not None:
             self.fenced[lanes] = np.maximum(self.fenced[lanes], self.rows[lanes])
+            self.tick(lanes)
+
+    def publish(self, lanes: Array) -> None:
+        """A gpu-scope fence: what the lanes know may be published by their later relaxed writes."""
+        if self.published is not None:
+            self.published[lanes] = np.maximum(self.published[lanes], self.rows[lanes])
             self.tick(lanes)
 
     def describe(self, column: int, slot: int) -> str:
@@ -128,5 +138,5 @@ def merge(left: Array | None, right: Array) -> Array:
     if len(left) < len(right):
         left, right = right, left
     result = left.copy()
-    result[:len(right)] = np.maximum(result[:len(right)], right)
+    result[: len(right)] = np.maximum(result[: len(right)], right)
     return result

@@ -14,6 +14,8 @@ from tilewright.runtime.emulator.errors import EmulationStopped, LaunchError
 from tilewright.runtime.emulator.machine import Machine
 from tilewright.runtime.emulator.module import Module
 from tilewright.runtime.emulator.program import Program
+from tilewright.runtime.emulator.races import global_cell
+from tilewright.runtime.emulator.races_global import GlobalRaces
 from tilewright.runtime.emulator.report import FindingLog, Report
 from tilewright.runtime.emulator.scheduler import Scheduler
 
@@ -72,10 +74,23 @@ class Geometry:
         return base[0] + rank % cx, base[1] + rank // cx % cy, base[2] + rank // (cx * cy)
 
 
-def launch(module: Module, entry: str, grid: Sequence[int], block: Sequence[int], cluster: Sequence[int] = (1, 1, 1),
-           shared_bytes: int = 0, args: Sequence[Any] = (), schedule: str = "in-order", completion: str = "lazy",
-           check: Sequence[str] = ("memory", "races", "barriers"), seed: int = 0, tc: str = "ideal",
-           raise_on_finding: bool = False, max_steps: int = 50_000_000, strict: bool = True) -> Report:
+def launch(
+    module: Module,
+    entry: str,
+    grid: Sequence[int],
+    block: Sequence[int],
+    cluster: Sequence[int] = (1, 1, 1),
+    shared_bytes: int = 0,
+    args: Sequence[Any] = (),
+    schedule: str = "in-order",
+    completion: str = "lazy",
+    check: Sequence[str] = ("memory", "races", "barriers"),
+    seed: int = 0,
+    tc: str = "ideal",
+    raise_on_finding: bool = False,
+    max_steps: int = 50_000_000,
+    strict: bool = True,
+) -> Report:
     """Run a kernel over NumPy arrays, which are read and written in place.
 
     Args:
@@ -98,15 +113,20 @@ def launch(module: Module, entry: str, grid: Sequence[int], block: Sequence[int]
     geometry = _geometry(module, entry, grid, block, cluster, shared_bytes)
     program = module.program(entry)
     if program.layout.real_static + shared_bytes > MAX_SHARED:
-        raise LaunchError(f"{program.layout.real_static + shared_bytes} bytes of shared memory, at most {MAX_SHARED} exist")
+        raise LaunchError(
+            f"{program.layout.real_static + shared_bytes} bytes of shared memory, at most {MAX_SHARED} exist"
+        )
     memory = GlobalMemory(module.globals, args)
     parameters = pack_parameters(module.entries[entry], args, memory)
     log = FindingLog(raise_on_finding)
     counters = Counters(program, options.checks("performance"))
     completed = True
+    global_races = None
+    if options.checks("races"):
+        global_races = GlobalRaces(memory.arena, global_cell(program), geometry)
     try:
         for ctas in _batches(program, geometry, options):
-            machine = Machine(program, geometry, options, ctas, memory.arena, parameters, log, counters)
+            machine = Machine(program, geometry, options, ctas, memory.arena, parameters, log, counters, global_races)
             Scheduler(machine).run()
             machine.engines.finish_all()
     except EmulationStopped:
@@ -116,10 +136,14 @@ def launch(module: Module, entry: str, grid: Sequence[int], block: Sequence[int]
     return Report(list(log.found.values()), counters, counters.coverage(), completed)
 
 
-def _options(schedule: str, completion: str, check: tuple[str, ...], seed: int, tc: str, max_steps: int,
-             strict: bool) -> Options:
-    for value, allowed, name in ((schedule, SCHEDULES, "schedule"), (completion, COMPLETIONS, "completion"),
-                                 (tc, MODELS, "tc")):
+def _options(
+    schedule: str, completion: str, check: tuple[str, ...], seed: int, tc: str, max_steps: int, strict: bool
+) -> Options:
+    for value, allowed, name in (
+        (schedule, SCHEDULES, "schedule"),
+        (completion, COMPLETIONS, "completion"),
+        (tc, MODELS, "tc"),
+    ):
         if value not in allowed:
             raise LaunchError(f"{name}={value!r} is not one of {', '.join(allowed)}")
     for value in check:
@@ -135,15 +159,20 @@ def _extent(name: str, values: Sequence[int], limits: tuple[int, int, int]) -> t
     return padded[0], padded[1], padded[2]
 
 
-def _geometry(module: Module, entry: str, grid: Sequence[int], block: Sequence[int], cluster: Sequence[int],
-              shared_bytes: int) -> Geometry:
+def _geometry(
+    module: Module, entry: str, grid: Sequence[int], block: Sequence[int], cluster: Sequence[int], shared_bytes: int
+) -> Geometry:
     known = module.entries.get(entry)
     if known is None:
         raise LaunchError(f"no entry `{entry}`; the module has {', '.join(module.entries) or 'none'}")
     if known.cluster is not None and tuple(cluster) == (1, 1, 1):
         cluster = known.cluster
-    geometry = Geometry(_extent("grid", grid, (2**31 - 1, 65535, 65535)), _extent("block", block, (1024, 1024, 64)),
-                        _extent("cluster", cluster, (16, 16, 16)), int(shared_bytes))
+    geometry = Geometry(
+        _extent("grid", grid, (2**31 - 1, 65535, 65535)),
+        _extent("block", block, (1024, 1024, 64)),
+        _extent("cluster", cluster, (16, 16, 16)),
+        int(shared_bytes),
+    )
     if geometry.threads > 1024:
         raise LaunchError(f"{geometry.threads} threads per block, at most 1024 exist")
     if known.reqntid is not None and known.reqntid != geometry.block:
@@ -165,9 +194,9 @@ def _batches(program: Program, geometry: Geometry, options: Options) -> list[lis
     limit = RESIDENT_LANES if program.spins else BATCH_LANES
     per_batch = max(limit // (padded * geometry.cluster_size), 1) * geometry.cluster_size
     numbers = list(range(geometry.ctas))
-    batches = [numbers[start:start + per_batch] for start in range(0, len(numbers), per_batch)]
+    batches = [numbers[start : start + per_batch] for start in range(0, len(numbers), per_batch)]
     if options.schedule == "reverse":
         batches.reverse()
     elif options.schedule == "random":
-        np.random.default_rng(options.seed).shuffle(batches)  # type: ignore[arg-type]
+        np.random.default_rng(options.seed).shuffle(batches)
     return batches

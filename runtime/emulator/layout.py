@@ -116,5 +116,5 @@ def _image(variable: Variable, places: dict[str, Place], module: ParsedModule) -
             continue
         place = places[name]
         value = place.address + (SHARED_WINDOW if place.space == "shared" else 0)
-        image[offset:offset + 8] = value.to_bytes(8, "little")
-    return bytes(image[:variable.size])
+        image[offset : offset + 8] = value.to_bytes(8, "little")
+    return bytes(image[: variable.size])

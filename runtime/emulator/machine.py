@@ -11,6 +11,7 @@ import numpy as np
 
 from tilewright.runtime.emulator.action import Mask, Site
 from tilewright.runtime.emulator.engines import Engines
+from tilewright.runtime.emulator.matrix_hazards import MatrixHazards
 from tilewright.runtime.emulator.memory import INITIALISED, VALID, WRITABLE, Arena, MemorySystem
 from tilewright.runtime.emulator.races import RaceDetector, detector_options
 from tilewright.runtime.emulator.registers import RegisterFile
@@ -20,9 +21,8 @@ from tilewright.runtime.emulator.spaces import GLOBAL_BASE
 from tilewright.runtime.emulator.steps import Binder, Step
 
 if TYPE_CHECKING:
-    from tilewright.runtime.emulator.launch import Geometry, Options
-
     from tilewright.runtime.emulator.counters import Counters
+    from tilewright.runtime.emulator.launch import Geometry, Options
     from tilewright.runtime.emulator.program import Program
     from tilewright.runtime.emulator.races_global import GlobalRaces
     from tilewright.runtime.emulator.report import FindingLog
@@ -42,9 +42,18 @@ class Machine:
         shared_memory_bytes: dynamic shared memory of each CTA.
     """
 
-    def __init__(self, program: Program, geometry: Geometry, options: Options, ctas: list[int],
-                 global_memory: Arena, parameters: Arena, log: FindingLog, counters: Counters,
-                 global_races: GlobalRaces | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        geometry: Geometry,
+        options: Options,
+        ctas: list[int],
+        global_memory: Arena,
+        parameters: Arena,
+        log: FindingLog,
+        counters: Counters,
+        global_races: GlobalRaces | None = None,
+    ) -> None:
         self.program, self.geometry, self.options = program, geometry, options
         self.ctas = ctas
         self.threads = geometry.threads
@@ -68,6 +77,7 @@ class Machine:
             cell, proxies = detector_options(program)
             self.races = RaceDetector(self, cell, proxies, global_races)
         self.engines = Engines(self)
+        self.hazards = MatrixHazards(self) if program.matrix_events and options.checks("races") else None
         self.progress = 0
         self.steps = 0
         self._specials: dict[str, Any] = {}
@@ -82,18 +92,18 @@ class Machine:
         self.shared = Arena("shared", self.shared_stride * len(self.ctas))
         per_cta = self.shared.state[: self.shared_stride * len(self.ctas)].reshape(len(self.ctas), -1)
         for start, size in program.layout.shared_objects(geometry.shared_bytes):
-            per_cta[:, start:start + size] = VALID | WRITABLE
+            per_cta[:, start : start + size] = VALID | WRITABLE
         self.shared_base = self.cta_of * self.shared_stride
         self.local_stride = program.layout.local_size
         self.local = Arena("local", max(self.local_stride * self.lanes, 8))
         local = self.local.state[: self.local_stride * self.lanes].reshape(self.lanes, -1)
         for start, size in program.layout.local_objects:
-            local[:, start:start + size] = VALID | WRITABLE
+            local[:, start : start + size] = VALID | WRITABLE
         for start, values in program.layout.shared_values:
             raw = np.frombuffer(values, np.uint8)
             data = self.shared.data[: self.shared_stride * len(self.ctas)].reshape(len(self.ctas), -1)
-            data[:, start:start + len(raw)] = raw
-            per_cta[:, start:start + len(raw)] |= INITIALISED
+            data[:, start : start + len(raw)] = raw
+            per_cta[:, start : start + len(raw)] |= INITIALISED
 
     # -- lanes ----------------------------------------------------------------------------------------------------
 
@@ -125,20 +135,28 @@ class Machine:
         lane = (self.thread_of % WARP).astype(np.uint32)
         one = np.uint32(1)
         table: dict[str, Callable[[], Any]] = {
-            "laneid": lambda: lane, "warpid": lambda: (self.thread_of // WARP).astype(np.uint32),
-            "nwarpid": lambda: np.uint32(self.padded // WARP), "smid": lambda: self.cta_of.astype(np.uint32),
-            "nsmid": lambda: np.uint32(max(len(self.ctas), 1)), "gridid": lambda: np.uint64(1),
-            "lanemask_eq": lambda: one << lane, "lanemask_lt": lambda: (one << lane) - one,
+            "laneid": lambda: lane,
+            "warpid": lambda: (self.thread_of // WARP).astype(np.uint32),
+            "nwarpid": lambda: np.uint32(self.padded // WARP),
+            "smid": lambda: self.cta_of.astype(np.uint32),
+            "nsmid": lambda: np.uint32(max(len(self.ctas), 1)),
+            "gridid": lambda: np.uint64(1),
+            "lanemask_eq": lambda: one << lane,
+            "lanemask_lt": lambda: (one << lane) - one,
             "lanemask_le": lambda: (one << lane) | ((one << lane) - one),
-            "lanemask_ge": lambda: ~((one << lane) - one), "lanemask_gt": lambda: ~((one << lane) | ((one << lane) - one)),
+            "lanemask_ge": lambda: ~((one << lane) - one),
+            "lanemask_gt": lambda: ~((one << lane) | ((one << lane) - one)),
             "cluster_ctarank": lambda: (self.cta_of % self.cluster_size).astype(np.uint32),
             "cluster_nctarank": lambda: np.uint32(self.cluster_size),
             "is_explicit_cluster": lambda: np.bool_(self.cluster_size > 1),
-            "clock": lambda: lambda: np.uint32(self.steps & 0xFFFFFFFF), "clock_hi": lambda: np.uint32(0),
-            "clock64": lambda: lambda: np.uint64(self.steps), "globaltimer": lambda: lambda: np.uint64(self.steps),
+            "clock": lambda: lambda: np.uint32(self.steps & 0xFFFFFFFF),
+            "clock_hi": lambda: np.uint32(0),
+            "clock64": lambda: lambda: np.uint64(self.steps),
+            "globaltimer": lambda: lambda: np.uint64(self.steps),
             "globaltimer_lo": lambda: lambda: np.uint32(self.steps & 0xFFFFFFFF),
             "globaltimer_hi": lambda: np.uint32(0),
-            "total_smem_size": lambda: np.uint32(self.shared_used), "aggr_smem_size": lambda: np.uint32(self.shared_used),
+            "total_smem_size": lambda: np.uint32(self.shared_used),
+            "aggr_smem_size": lambda: np.uint32(self.shared_used),
             "dynamic_smem_size": lambda: np.uint32(self.geometry.shared_bytes),
         }
         return table.get(base, lambda: np.uint32(0))()
@@ -151,8 +169,12 @@ class Machine:
         if base == "tid":
             strides = (1, block[0], block[0] * block[1])
             return (self.thread_of // strides[axis] % block[axis]).astype(np.uint32)
-        fixed = {"ntid": block, "nctaid": grid, "cluster_nctaid": cluster,
-                 "nclusterid": tuple(g // c for g, c in zip(grid, cluster, strict=True))}
+        fixed = {
+            "ntid": block,
+            "nctaid": grid,
+            "cluster_nctaid": cluster,
+            "nclusterid": tuple(g // c for g, c in zip(grid, cluster, strict=True)),
+        }
         if base in fixed:
             return np.uint32(fixed[base][axis])
         place = np.array([geometry.cta_coordinates(cta)[axis] for cta in self.ctas])
@@ -169,25 +191,65 @@ class Machine:
             found = self.bound[index] = [self.binder.step(group) for group in self.program.groups(index)]
         return found
 
-    def finding(self, kind: str, message: str, site: Site | None, row: int, lanes: Any, address: int | None = None,
-                other: str | None = None, severity: str = "error", count: int = 1) -> None:
+    def finding(
+        self,
+        kind: str,
+        message: str,
+        site: Site | None,
+        row: int,
+        lanes: Any,
+        address: int | None = None,
+        other: str | None = None,
+        severity: str = "error",
+        count: int = 1,
+    ) -> None:
         """Record a finding for lanes of this batch."""
         instruction = site.instructions[min(row, site.count - 1)] if site is not None else None
         self.report(kind, message, instruction, lanes, address, other, severity, count)
 
-    def report(self, kind: str, message: str, instruction: Instruction | None, lanes: Any, address: int | None = None,
-               other: str | None = None, severity: str = "error", count: int = 1) -> None:
+    def report(
+        self,
+        kind: str,
+        message: str,
+        instruction: Instruction | None,
+        lanes: Any,
+        address: int | None = None,
+        other: str | None = None,
+        severity: str = "error",
+        count: int = 1,
+    ) -> None:
         ids = np.unique(np.asarray(lanes).reshape(-1))
         slot = int(self.cta_of[ids[0]]) if len(ids) else -1
         same = ids[self.cta_of[ids] == slot] if len(ids) else ids
         shown = tuple(int(self.thread_of[lane]) for lane in same[:SHOWN_LANES])
         text = message + (f": `{instruction.opcode}`" if instruction is not None else "")
         source = self.program.source_line(instruction) if instruction is not None else None
-        self.log.add(Finding(kind, text, instruction.line if instruction is not None else 0, source, shown,
-                             self.coordinates(slot) if slot >= 0 else None, address, other, severity, count))
+        self.log.add(
+            Finding(
+                kind,
+                text,
+                instruction.line if instruction is not None else 0,
+                source,
+                shown,
+                self.coordinates(slot) if slot >= 0 else None,
+                address,
+                other,
+                severity,
+                count,
+            )
+        )
 
-    def strong(self, site: Site, mask: Mask, base: Array, offset: Array, space: str, size: int, semantics: str,
-               scope: str | None) -> AbstractContextManager[None]:
+    def strong(
+        self,
+        site: Site,
+        mask: Mask,
+        base: Array,
+        offset: Array,
+        space: str,
+        size: int,
+        semantics: str,
+        scope: str | None,
+    ) -> AbstractContextManager[None]:
         """Ordering of a strong (relaxed, acquire, release, volatile) access for the race detector."""
         if self.races is None:
             return nullcontext()

@@ -23,7 +23,7 @@ MAX_COUNT = (1 << 20) - 1
 
 @dataclass(slots=True)
 class BarrierObject:
-    """One mbarrier. ``expected`` arrivals per phase, ``pending`` still missing, ``bytes`` transaction bytes still due."""
+    """One mbarrier: ``expected`` arrivals per phase, ``pending`` missing ones, ``bytes`` of transactions due."""
 
     offset: int
     expected: int
@@ -60,8 +60,14 @@ class MemoryBarriers:
     def _object(self, site: Site, offset: int, lane: int) -> BarrierObject | None:
         found = self.objects.get(offset)
         if found is None:
-            self.machine.finding("mbarrier", "no initialised mbarrier at this address", site, 0, [lane],
-                                 offset % self.machine.shared_stride)
+            self.machine.finding(
+                "mbarrier",
+                "no initialised mbarrier at this address",
+                site,
+                0,
+                [lane],
+                offset % self.machine.shared_stride,
+            )
         return found
 
     # -- operations -----------------------------------------------------------------------------------------------
@@ -80,10 +86,17 @@ class MemoryBarriers:
                 self.machine.finding("mbarrier", f"count {number} is not in 1 to {MAX_COUNT}", site, 0, [lane])
             known = self.objects.get(place)
             if known is not None:
-                self.machine.finding("mbarrier", "initialised again without mbarrier.inval", site, 0, [lane],
-                                     place % self.machine.shared_stride, other=f"first at PTX line {known.line}")
+                self.machine.finding(
+                    "mbarrier",
+                    "initialised again without mbarrier.inval",
+                    site,
+                    0,
+                    [lane],
+                    place % self.machine.shared_stride,
+                    other=f"first at PTX line {known.line}",
+                )
             self.objects[place] = BarrierObject(place, number, number, line=site.line(0))
-            self.machine.shared.state[place:place + 8] = VALID | INITIALISED
+            self.machine.shared.state[place : place + 8] = VALID | INITIALISED
         self.machine.progress += 1
 
     def invalidate(self, site: Site, mask: Mask, space: str, base: Array, offset: Array) -> None:
@@ -95,10 +108,20 @@ class MemoryBarriers:
         for place, lane in zip(access.offsets.tolist(), access.lanes().tolist(), strict=True):
             if self._object(site, place, lane) is not None:
                 del self.objects[place]
-                self.machine.shared.state[place:place + 8] = VALID | WRITABLE
+                self.machine.shared.state[place : place + 8] = VALID | WRITABLE
 
-    def arrive(self, site: Site, mask: Mask, space: str, base: Array, offset: Array, count: Array | None,
-               transaction: Array | None, drop: bool, complete: bool = True) -> Array:
+    def arrive(
+        self,
+        site: Site,
+        mask: Mask,
+        space: str,
+        base: Array,
+        offset: Array,
+        count: Array | None,
+        transaction: Array | None,
+        drop: bool,
+        complete: bool = True,
+    ) -> Array:
         """Arrivals of the active lanes; returns the state token of each lane (the phase before it arrived)."""
         machine = self.machine
         tokens = np.zeros(machine.lanes, np.uint64)
@@ -119,31 +142,49 @@ class MemoryBarriers:
             self.arrive_object(site, barrier, int(counts[lane]), lane, drop)
         return tokens
 
-    def targets(self, site: Site, mask: Mask, space: str, base: Array, offset: Array) -> list[tuple[BarrierObject, int]]:
+    def targets(
+        self, site: Site, mask: Mask, space: str, base: Array, offset: Array
+    ) -> list[tuple[BarrierObject, int]]:
         """The object and lane of every active lane that names a live mbarrier."""
         access = self._access(site, mask, space, base, offset)
         if access is None:
             return []
-        pairs = [(self._object(site, place, lane), lane)
-                 for place, lane in zip(access.offsets.tolist(), access.lanes().tolist(), strict=True)]
+        pairs = [
+            (self._object(site, place, lane), lane)
+            for place, lane in zip(access.offsets.tolist(), access.lanes().tolist(), strict=True)
+        ]
         return [(barrier, lane) for barrier, lane in pairs if barrier is not None]
 
-    def arrive_object(self, site: Site | None, barrier: BarrierObject, count: int, lane: int, drop: bool = False,
-                      observed: bool = True) -> None:
+    def arrive_object(
+        self,
+        site: Site | None,
+        barrier: BarrierObject,
+        count: int,
+        lane: int,
+        drop: bool = False,
+        observed: bool = True,
+    ) -> None:
         barrier.pending -= count
         if drop:
             barrier.expected -= count
         if barrier.pending < 0:
-            self.machine.finding("mbarrier", f"more arrivals than the {barrier.expected} that the phase expects", site,
-                                 0, [lane], barrier.offset % self.machine.shared_stride)
+            self.machine.finding(
+                "mbarrier",
+                f"more arrivals than the {barrier.expected} that the phase expects",
+                site,
+                0,
+                [lane],
+                barrier.offset % self.machine.shared_stride,
+            )
             barrier.pending = 0
         self.machine.progress += 1
         if self.machine.races is not None and observed:
             self.machine.races.barrier_arrive(barrier, lane)
         self._try_complete(barrier)
 
-    def expect(self, site: Site, mask: Mask, space: str, base: Array, offset: Array, transaction: Array,
-               sign: int) -> None:
+    def expect(
+        self, site: Site, mask: Mask, space: str, base: Array, offset: Array, transaction: Array, sign: int
+    ) -> None:
         """``expect_tx`` (sign +1) and ``complete_tx`` (sign -1) as instructions."""
         access = self._access(site, mask, space, base, offset)
         if access is None:
@@ -196,7 +237,7 @@ class MemoryBarriers:
             barrier = self.objects.get(int(place))
             if barrier is not None:
                 phases[placed == place] = barrier.phase
-        return (phases < 0) | (phases != wanted.astype(np.int64))
+        return np.asarray((phases < 0) | (phases != wanted.astype(np.int64)))
 
     def _place(self, space: str, flat: Array, lanes: Array) -> Array:
         from tilewright.runtime.emulator.spaces import SHARED_WINDOW
@@ -246,7 +287,9 @@ class MemoryBarriers:
             barrier = self.objects.get(int(place))
             wanted = int(operand[placed == place][0]) & 1
             if barrier is not None:
-                texts.append(f"mbarrier at shared {int(place) % self.machine.shared_stride:#x}, phase bit {barrier.phase}, waits for "
-                             f"phase {wanted} to end: {barrier.pending} of {barrier.expected} arrivals and "
-                             f"{barrier.bytes} bytes are missing")
+                texts.append(
+                    f"mbarrier at shared {int(place) % self.machine.shared_stride:#x}, phase {barrier.phase}, waits "
+                    f"for phase {wanted} to end: {barrier.pending} of {barrier.expected} arrivals and "
+                    f"{barrier.bytes} bytes are missing"
+                )
         return "; ".join(texts)

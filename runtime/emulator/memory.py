@@ -204,8 +204,15 @@ class MemorySystem:
     def _report(self, site: Site, access: Access, bad: Array, kind: str, message: str) -> None:
         lanes, rows = access.lanes(), access.rows()
         first = int(np.argmax(bad))
-        self.machine.finding(kind, message, site, int(rows[first]), lanes[bad], self._shown(access, first),
-                             count=int(np.count_nonzero(bad)))
+        self.machine.finding(
+            kind,
+            message,
+            site,
+            int(rows[first]),
+            lanes[bad],
+            self._shown(access, first),
+            count=int(np.count_nonzero(bad)),
+        )
 
     def _shown(self, access: Access, index: int) -> int:
         offset = int(access.offsets[index])
@@ -234,8 +241,9 @@ class MemorySystem:
             return result.reshape(rows, self.lanes)
         return tuple(result[:, i].reshape(rows, self.lanes) for i in range(count))
 
-    def store(self, site: Site, mask: Mask, space: str, base: Array, offset: Array, values: list[Array],
-              item: int) -> None:
+    def store(
+        self, site: Site, mask: Mask, space: str, base: Array, offset: Array, values: list[Array], item: int
+    ) -> None:
         """Store the items of every active lane; of two lanes that hit one place the higher wins."""
         rows, count = site.count, len(values)
         size = item * count

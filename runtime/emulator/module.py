@@ -81,5 +81,11 @@ def _entry(parsed: ParsedModule, name: str) -> Entry:
     total = 0
     for variable in shared:
         total = -(-total // variable.alignment) * variable.alignment + variable.size
-    return Entry(name, tuple(function.parameters), _triple(directives.get("reqntid")),
-                 _triple(directives.get("maxntid")), _triple(directives.get("reqnctapercluster")), total)
+    return Entry(
+        name,
+        tuple(function.parameters),
+        _triple(directives.get("reqntid")),
+        _triple(directives.get("maxntid")),
+        _triple(directives.get("reqnctapercluster")),
+        total,
+    )

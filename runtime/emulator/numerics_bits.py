@@ -15,14 +15,14 @@ def shift_left(x: Array, amount: Array, bits: int) -> Array:
     """Amounts of ``bits`` or more give 0."""
     x, amount = np.asarray(x), np.asarray(amount)
     shifted = np.left_shift(x, np.minimum(amount, bits - 1).astype(x.dtype))
-    return np.where(amount >= bits, x.dtype.type(0), shifted)
+    return np.asarray(np.where(amount >= bits, x.dtype.type(0), shifted))
 
 
 def shift_right(x: Array, amount: Array, bits: int) -> Array:
     """Arithmetic for signed types; amounts of ``bits`` or more fill with the sign or 0."""
     x, amount = np.asarray(x), np.asarray(amount)
     shifted = np.right_shift(x, np.minimum(amount, bits - 1).astype(x.dtype))
-    return shifted if x.dtype.kind == "i" else np.where(amount >= bits, x.dtype.type(0), shifted)
+    return np.asarray(shifted if x.dtype.kind == "i" else np.where(amount >= bits, x.dtype.type(0), shifted))
 
 
 def multiply_high(a: Array, b: Array, bits: int) -> Array:
@@ -31,7 +31,7 @@ def multiply_high(a: Array, b: Array, bits: int) -> Array:
     if bits == 64:
         return _multiply_high_64(a, b)
     wide = (SIGNED if a.dtype.kind == "i" else UNSIGNED)[bits * 2]
-    return ((a.astype(wide) * b.astype(wide)) >> wide.type(bits)).astype(a.dtype)
+    return np.asarray(((a.astype(wide) * b.astype(wide)) >> wide.type(bits)).astype(a.dtype))
 
 
 def _multiply_high_64(a: Array, b: Array) -> Array:
@@ -43,7 +43,7 @@ def _multiply_high_64(a: Array, b: Array) -> Array:
     high = x1 * y1 + (low >> half) + (middle >> half)
     if a.dtype.kind == "i":
         high = high - np.where(a < 0, y, U8(0)) - np.where(b < 0, x, U8(0))
-    return high.astype(a.dtype)
+    return np.asarray(high.astype(a.dtype))
 
 
 def divide(a: Array, b: Array) -> Array:
@@ -85,8 +85,14 @@ def find_most_significant(x: Array, bits: int, shift_amount: bool) -> Array:
 
 def reverse_bits(x: Array, bits: int) -> Array:
     value = np.asarray(x).astype(U8)
-    for step, mask in ((1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F),
-                       (8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF), (32, 0x00000000FFFFFFFF)):
+    for step, mask in (
+        (1, 0x5555555555555555),
+        (2, 0x3333333333333333),
+        (4, 0x0F0F0F0F0F0F0F0F),
+        (8, 0x00FF00FF00FF00FF),
+        (16, 0x0000FFFF0000FFFF),
+        (32, 0x00000000FFFFFFFF),
+    ):
         value = ((value >> U8(step)) & U8(mask)) | ((value & U8(mask)) << U8(step))
     return (value >> U8(64 - bits)).astype(UNSIGNED[bits])
 
@@ -149,8 +155,11 @@ def _byte_choice(selector: Array, byte: int, mode: str | None) -> Array:
         return (selector >> U4(4 * byte)) & U4(15)
     first = selector & U4(3)
     table: dict[str, Any] = {
-        "f4e": (first + U4(byte)) & U4(7), "b4e": (first - U4(byte)) & U4(7), "rc8": first,
-        "ecl": np.maximum(first, U4(byte)), "ecr": np.minimum(first, U4(byte)),
+        "f4e": (first + U4(byte)) & U4(7),
+        "b4e": (first - U4(byte)) & U4(7),
+        "rc8": first,
+        "ecl": np.maximum(first, U4(byte)),
+        "ecr": np.minimum(first, U4(byte)),
         "rc16": (first & U4(1)) * U4(2) + U4(byte & 1),
     }
     return np.asarray(table[mode])
@@ -159,8 +168,14 @@ def _byte_choice(selector: Array, byte: int, mode: str | None) -> Array:
 def logic3(a: Array, b: Array, c: Array, table: int) -> Array:
     """``lop3``: any function of three bits, given as its truth table."""
     a, b, c = np.asarray(a), np.asarray(b), np.asarray(c)
-    known = {0x96: lambda: a ^ b ^ c, 0x80: lambda: a & b & c, 0xFE: lambda: a | b | c,
-             0xEA: lambda: (a & b) | c, 0xF8: lambda: a | (b & c), 0xCA: lambda: (a & b) | (~a & c)}
+    known = {
+        0x96: lambda: a ^ b ^ c,
+        0x80: lambda: a & b & c,
+        0xFE: lambda: a | b | c,
+        0xEA: lambda: (a & b) | c,
+        0xF8: lambda: a | (b & c),
+        0xCA: lambda: (a & b) | (~a & c),
+    }
     if table in known:
         return np.asarray(known[table]())
     result = np.zeros(np.broadcast(a, b, c).shape, U4)

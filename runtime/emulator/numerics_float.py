@@ -29,7 +29,7 @@ def flush(x: Array) -> Array:
 def saturate(x: Array) -> Array:
     """``.sat``: clamp to [0, 1], NaN to +0."""
     x = np.asarray(x)
-    return np.where(x > 0, np.minimum(x, x.dtype.type(1)), x.dtype.type(0))
+    return np.asarray(np.where(x > 0, np.minimum(x, x.dtype.type(1)), x.dtype.type(0)))
 
 
 def to_odd(rounded: Array, error: Array) -> Array:

@@ -54,8 +54,12 @@ class Format:
 
 
 FORMATS = {
-    "f16": Format(5, 10), "bf16": Format(8, 7), "tf32": Format(8, 10, True, 32, 13),
-    "e4m3": Format(4, 3, False, 8), "e5m2": Format(5, 2, True, 8), "f32": Format(8, 23, True, 32),
+    "f16": Format(5, 10),
+    "bf16": Format(8, 7),
+    "tf32": Format(8, 10, True, 32, 13),
+    "e4m3": Format(4, 3, False, 8),
+    "e5m2": Format(5, 2, True, 8),
+    "f32": Format(8, 23, True, 32),
 }
 
 
@@ -169,7 +173,7 @@ def _assemble(magnitude: Array, form: Format) -> Array:
     scale = np.where(exponent > 0, power, 1 - form.bias)
     fraction = np.ldexp(magnitude, form.mantissa - scale).astype(np.int64)
     fraction = np.where(exponent > 0, fraction - (1 << form.mantissa), fraction)
-    return ((exponent.astype(np.int64) << form.mantissa) | fraction) << form.shift
+    return np.asarray(((exponent.astype(np.int64) << form.mantissa) | fraction) << form.shift)
 
 
 def float_to_integer(values: Array, target: np.dtype[np.generic], mode: str) -> Array:

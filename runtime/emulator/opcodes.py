@@ -29,8 +29,16 @@ def _by_type(context: Context, instruction: Instruction) -> Action:
 
 
 DECODERS: dict[str, Decoder] = {
-    **ops_integer.TABLE, **ops_float.TABLE, **ops_select.TABLE, **ops_memory.TABLE, **ops_warp.TABLE,
-    **ops_matrix.TABLE, **ops_copy.TABLE, **ops_atomic.TABLE, **clusters.TABLE, **{name: _by_type for name in ops_integer.SHARED},
+    **ops_integer.TABLE,
+    **ops_float.TABLE,
+    **ops_select.TABLE,
+    **ops_memory.TABLE,
+    **ops_warp.TABLE,
+    **ops_matrix.TABLE,
+    **ops_copy.TABLE,
+    **ops_atomic.TABLE,
+    **clusters.TABLE,
+    **{name: _by_type for name in ops_integer.SHARED},
 }
 
 

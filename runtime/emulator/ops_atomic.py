@@ -12,7 +12,14 @@ from tilewright.runtime.emulator import numerics_float as fp
 from tilewright.runtime.emulator import numerics_formats as formats
 from tilewright.runtime.emulator.action import Action, Mask, Order, Site
 from tilewright.runtime.emulator.decode import (
-    Context, Decoder, Modifiers, address, destination, elements, operands, source,
+    Context,
+    Decoder,
+    Modifiers,
+    address,
+    destination,
+    elements,
+    operands,
+    source,
 )
 from tilewright.runtime.emulator.memory import INITIALISED, VALID, WRITABLE, Access
 from tilewright.runtime.emulator.ops_float import HALVES
@@ -50,9 +57,12 @@ def atomic(context: Context, instruction: Instruction) -> Action:
     count = 2 if operation == "cas" else 1
     values = [source(context, instruction, part, kind) for item in rest[:count] for part in elements(item)]
     width = int(vector[1:]) if vector else 1
-    results = () if reduction else tuple(destination(instruction, part, bits_type(kind.bits)) for part in elements(items[0]))
-    function = partial(_run, operation, kind, (space or declared or "generic").split("::")[0], width, semantics, scope,
-                       reduction)
+    results = (
+        () if reduction else tuple(destination(instruction, part, bits_type(kind.bits)) for part in elements(items[0]))
+    )
+    function = partial(
+        _run, operation, kind, (space or declared or "generic").split("::")[0], width, semantics, scope, reduction
+    )
     action = Action(instruction, function, (base, offset, *values), results, Order.STRICT, effect=True)
     action.packable = False
     return action
@@ -64,10 +74,17 @@ def combine(operation: str, kind: ScalarType) -> Combine:
     if kind.name in HALVES:
         return partial(_combine_half, operation, kind.name)
     if kind.kind == "f" and operation in ("min", "max", "add"):
-        return {"min": fp.minimum, "max": fp.maximum, "add": np.add}[operation]
+        floats: dict[str, Combine] = {"min": fp.minimum, "max": fp.maximum, "add": np.add}
+        return floats[operation]
     table: dict[str, Combine] = {
-        "add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "or": np.bitwise_or,
-        "xor": np.bitwise_xor, "exch": lambda old, new: new, "cas": lambda old, wanted, new: np.where(old == wanted, new, old),
+        "add": np.add,
+        "min": np.minimum,
+        "max": np.maximum,
+        "and": np.bitwise_and,
+        "or": np.bitwise_or,
+        "xor": np.bitwise_xor,
+        "exch": lambda old, new: new,
+        "cas": lambda old, wanted, new: np.where(old == wanted, new, old),
         "inc": lambda old, limit: np.where(old >= limit, kind.dtype.type(0), old + one),
         "dec": lambda old, limit: np.where((old == 0) | (old > limit), limit, old - one),
     }
@@ -78,7 +95,8 @@ def _combine_half(operation: str, name: str, old: Array, new: Array) -> Array:
     form = HALVES[name]
     if operation in ("exch", "cas"):
         return new
-    function = {"add": np.add, "min": fp.minimum, "max": fp.maximum}[operation]
+    functions: dict[str, Combine] = {"add": np.add, "min": fp.minimum, "max": fp.maximum}
+    function = functions[operation]
     word = UNSIGNED[32 if name.endswith("x2") else 16]
     old, new = (np.asarray(x).view(word) for x in (old, new))
     shifts = (0, 16) if name.endswith("x2") else (0,)
@@ -89,8 +107,21 @@ def _combine_half(operation: str, name: str, old: Array, new: Array) -> Array:
     return total if name != "f16" else total.view(np.float16)
 
 
-def _run(operation: str, kind: ScalarType, space: str, width: int, semantics: str, scope: str, reduction: bool,
-         machine: Machine, site: Site, mask: Mask, base: Array, offset: Array, *values: Array) -> Any:
+def _run(
+    operation: str,
+    kind: ScalarType,
+    space: str,
+    width: int,
+    semantics: str,
+    scope: str,
+    reduction: bool,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    base: Array,
+    offset: Array,
+    *values: Array,
+) -> Any:
     size = kind.bits // 8
     lanes = machine.lanes
     raw = UNSIGNED[kind.bits]
@@ -99,15 +130,36 @@ def _run(operation: str, kind: ScalarType, space: str, width: int, semantics: st
     with machine.strong(site, mask, base, offset, space, size * width, semantics, scope):
         for part in range(width):
             operands_ = flat[part::width] if width > 1 else flat
-            _one_part(machine, site, mask, space, base, np.asarray(offset) + part * size, operation, kind, operands_, olds[part])
+            _one_part(
+                machine,
+                site,
+                mask,
+                space,
+                base,
+                np.asarray(offset) + part * size,
+                operation,
+                kind,
+                operands_,
+                olds[part],
+            )
     machine.progress += 1
     if reduction:
         return None
     return tuple(olds) if width > 1 else olds[0]
 
 
-def _one_part(machine: Machine, site: Site, mask: Mask, space: str, base: Array, offset: Array, operation: str,
-              kind: ScalarType, values: list[Array], old: Array) -> None:
+def _one_part(
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    space: str,
+    base: Array,
+    offset: Array,
+    operation: str,
+    kind: ScalarType,
+    values: list[Array],
+    old: Array,
+) -> None:
     size = kind.bits // 8
     memory = machine.memory
     address_ = memory.addresses(base, offset, 1)

@@ -134,7 +134,7 @@ def _load_tensor(rank: int, multicast: bool, machine: Machine, site: Site, mask:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
         target, place, barrier = (_sum(columns, i, lane) for i in (0, 2, 4))
-        coordinates = [int(column[lane]) for column in columns[6:6 + rank]]
+        coordinates = [int(column[lane]) for column in columns[6 : 6 + rank]]
         cta_mask = int(columns[6 + rank][lane]) if multicast else None
         machine.engines.bulk.load_tensor(site, lane, target, place, coordinates, barrier, cta_mask)
 
@@ -146,7 +146,7 @@ def _sum(columns: list[Array], index: int, lane: int) -> int:
 def _store_tensor(rank: int, operation: str | None, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
-        coordinates = [int(column[lane]) for column in columns[4:4 + rank]]
+        coordinates = [int(column[lane]) for column in columns[4 : 4 + rank]]
         tensor, origin = _sum(columns, 0, lane), _sum(columns, 2, lane)
         function, kind = _map_reduction(machine, site, lane, tensor, operation)
         machine.engines.bulk.store_tensor(site, lane, tensor, coordinates, origin, function, kind)
@@ -180,28 +180,49 @@ def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bo
             raise m.fault("a reduction into shared memory is not modelled")
         inputs = [*places, size, *_address_sources(context, instruction, items[3])]
         inputs += [source(context, instruction, items[4], TYPES["u16"])] if multicast else []
-        return Action(instruction, partial(_load_bytes, multicast, origin == "shared"), tuple(inputs), (),
-                      Order.STRICT, effect=True)
+        return Action(
+            instruction,
+            partial(_load_bytes, multicast, origin == "shared"),
+            tuple(inputs),
+            (),
+            Order.STRICT,
+            effect=True,
+        )
     m.need("bulk_group")
     m.finish()
     function = combine(operation, kind) if operation is not None and kind is not None else None
-    return Action(instruction, partial(_store_bytes, function, kind.dtype if kind is not None else None),
-                  (*places, size), (), Order.STRICT, effect=True)
+    return Action(
+        instruction,
+        partial(_store_bytes, function, kind.dtype if kind is not None else None),
+        (*places, size),
+        (),
+        Order.STRICT,
+        effect=True,
+    )
 
 
 def _load_bytes(multicast: bool, from_shared: bool, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
         cta_mask = int(columns[7][lane]) if multicast else None
-        machine.engines.bulk.load_bytes(site, lane, _sum(columns, 0, lane), _sum(columns, 2, lane), int(columns[4][lane]),
-                                        _sum(columns, 5, lane), cta_mask, from_shared)
+        machine.engines.bulk.load_bytes(
+            site,
+            lane,
+            _sum(columns, 0, lane),
+            _sum(columns, 2, lane),
+            int(columns[4][lane]),
+            _sum(columns, 5, lane),
+            cta_mask,
+            from_shared,
+        )
 
 
 def _store_bytes(function: Any, kind: Any, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
-        machine.engines.bulk.store_bytes(site, lane, _sum(columns, 0, lane), _sum(columns, 2, lane),
-                                         int(columns[4][lane]), function, kind)
+        machine.engines.bulk.store_bytes(
+            site, lane, _sum(columns, 0, lane), _sum(columns, 2, lane), int(columns[4][lane]), function, kind
+        )
 
 
 def wgmma(context: Context, instruction: Instruction) -> Action:
@@ -219,7 +240,9 @@ def wgmma(context: Context, instruction: Instruction) -> Action:
         if not isinstance(count, Immediate) or not 0 <= int(count.value) <= 7:
             raise m.fault("the group count must be a literal from 0 to 7")
         function = partial(_wait_group, int(count.value))
-    return Action(instruction, function, (), (), Order.STRICT, effect=True, converge=128 if name == "commit_group" else 32)
+    return Action(
+        instruction, function, (), (), Order.STRICT, effect=True, converge=128 if name == "commit_group" else 32
+    )
 
 
 def _fence(machine: Machine, site: Site, mask: Mask) -> None:
@@ -258,8 +281,9 @@ def _mma_async(context: Context, instruction: Instruction, m: Modifiers) -> Acti
     scale = source(context, instruction, items[3], PRED) if len(items) > 3 else Source(PRED, constant=np.bool_(True))
     touched = tuple(item for item in registers if isinstance(item, Register))
     inputs = (accumulator, first, source(context, instruction, items[2], U64), scale)
-    return Action(instruction, partial(_issue, form), inputs, (), Order.STRICT, effect=True, converge=128,
-                  touches=touched)
+    return Action(
+        instruction, partial(_issue, form), inputs, (), Order.STRICT, effect=True, converge=128, touches=touched
+    )
 
 
 def _row_source(m: Modifiers, items: tuple[Operand, ...]) -> Source:
@@ -285,12 +309,14 @@ def _form(m: Modifiers, form: WgmmaForm, items: tuple[Operand, ...]) -> WgmmaFor
     flips = (flips + [0, 0])[:2]
     if any(flips) and form.left not in ("f16", "bf16"):
         raise m.fault("only 16-bit operands can be transposed")
-    return replace(form, left_sign=signs[0], right_sign=signs[1], left_transposed=bool(flips[0]),
-                   right_transposed=bool(flips[1]))
+    return replace(
+        form, left_sign=signs[0], right_sign=signs[1], left_transposed=bool(flips[0]), right_transposed=bool(flips[1])
+    )
 
 
-def _issue(form: WgmmaForm, machine: Machine, site: Site, mask: Mask, accumulator: Rows, left: Any, right: Array,
-           scale: Array) -> None:
+def _issue(
+    form: WgmmaForm, machine: Machine, site: Site, mask: Mask, accumulator: Rows, left: Any, right: Array, scale: Array
+) -> None:
     columns = _columns(machine, (right, scale))
     first = left if isinstance(left, Rows) else _columns(machine, (left,))[0]
     machine.engines.matrix.issue(site, form, machine.lane_ids(mask), accumulator, first, columns[0], columns[1])

@@ -77,8 +77,18 @@ def _amount(context: Context, instruction: Instruction, rest: tuple[Any, ...]) -
     return source(context, instruction, operand, U32)
 
 
-def _issue(space: str, size: int, machine: Machine, site: Site, mask: Mask, target: Array, target_offset: Array,
-           origin: Array, origin_offset: Array, amount: Array | None = None) -> None:
+def _issue(
+    space: str,
+    size: int,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    target: Array,
+    target_offset: Array,
+    origin: Array,
+    origin_offset: Array,
+    amount: Array | None = None,
+) -> None:
     if amount is not None and np.asarray(amount).dtype == bool:
         amount = np.where(amount, 0, size)
     machine.engines.copies.issue(site, mask, space, (target, target_offset, origin, origin_offset), size, amount)

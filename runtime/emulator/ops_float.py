@@ -34,12 +34,23 @@ def _sub(a: Any, b: Any) -> Any:
 
 
 EXACT: dict[str, Function] = {
-    "add": lambda a, b: a + b, "sub": _sub, "mul": lambda a, b: a * b, "fma": lambda a, b, c: a * b + c,
-    "div": lambda a, b: a / b, "rcp": lambda a: (Fraction(1) if isinstance(a, Fraction) else F8(1)) / a,
+    "add": lambda a, b: a + b,
+    "sub": _sub,
+    "mul": lambda a, b: a * b,
+    "fma": lambda a, b, c: a * b + c,
+    "div": lambda a, b: a / b,
+    "rcp": lambda a: (Fraction(1) if isinstance(a, Fraction) else F8(1)) / a,
 }
 NEAREST: dict[str, Function] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "sqrt": np.sqrt,
-    "neg": np.negative, "abs": np.abs, "min": fp.minimum, "max": fp.maximum,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "sqrt": np.sqrt,
+    "neg": np.negative,
+    "abs": np.abs,
+    "min": fp.minimum,
+    "max": fp.maximum,
 }
 
 
@@ -53,10 +64,14 @@ def core(name: str, bits: int, mode: str) -> Function:
     if mode != "rn":
         return _directed_single(name, mode)
     single: dict[str, Function] = {
-        "fma": fp.fma32, "rcp": lambda a: np.divide(np.float32(1), a),
+        "fma": fp.fma32,
+        "rcp": lambda a: np.divide(np.float32(1), a),
         "rsqrt": lambda a: (1 / np.sqrt(np.asarray(a).astype(F8))).astype(np.float32),
-        "ex2": _through_double(np.exp2), "lg2": _through_double(np.log2), "sin": _through_double(np.sin),
-        "cos": _through_double(np.cos), "tanh": _through_double(np.tanh),
+        "ex2": _through_double(np.exp2),
+        "lg2": _through_double(np.log2),
+        "sin": _through_double(np.sin),
+        "cos": _through_double(np.cos),
+        "tanh": _through_double(np.tanh),
     }
     return single[name]
 
@@ -82,9 +97,12 @@ def _directed_single(name: str, mode: str) -> Function:
         return [np.asarray(value).astype(F8) for value in values]
 
     exact: dict[str, Function] = {
-        "add": lambda a, b: fp.add_odd(*wide(a, b)), "sub": lambda a, b: fp.add_odd(*wide(a, -np.asarray(b))),
-        "mul": lambda a, b: np.multiply(*wide(a, b)), "div": fp.quotient_odd, "sqrt": fp.root_odd,
-        "rcp": lambda a: fp.quotient_odd(np.float32(1), a),
+        "add": lambda a, b: fp.add_odd(*wide(a, b)),
+        "sub": lambda a, b: fp.add_odd(*wide(a, -np.asarray(b))),
+        "mul": lambda a, b: np.multiply(*wide(a, b)),
+        "div": fp.quotient_odd,
+        "sqrt": fp.root_odd,
+        "rcp": lambda a: fp.quotient_odd(np.asarray(np.float32(1)), a),
         "fma": lambda a, b, c: fp.add_odd(np.multiply(*wide(a, b)), np.asarray(c).astype(F8)),
     }
     return lambda *values: fp.round_directed(exact[name](*values), mode)
@@ -193,11 +211,13 @@ def _variant(name: str, kind: ScalarType, mode: str, nan: bool, xorsign: bool) -
     if xorsign:
         inner = function
         function = lambda a, b: np.copysign(  # noqa: E731
-            inner(np.abs(a), np.abs(b)), np.where(np.signbit(a) ^ np.signbit(b), -1, 1).astype(kind.dtype))
+            inner(np.abs(a), np.abs(b)), np.where(np.signbit(a) ^ np.signbit(b), -1, 1).astype(kind.dtype)
+        )
     if nan and name in ("min", "max"):
         quiet = function
         function = lambda a, b: np.where(  # noqa: E731
-            np.isnan(a) | np.isnan(b), kind.dtype.type(np.nan), quiet(a, b))
+            np.isnan(a) | np.isnan(b), kind.dtype.type(np.nan), quiet(a, b)
+        )
     return function
 
 
@@ -223,15 +243,28 @@ def testp(context: Context, instruction: Instruction) -> Action:
     m.finish()
     tiny = fp.TINY.get(kind.dtype, F8(2.0**-1022))
     table: dict[str, Function] = {
-        "finite": np.isfinite, "infinite": np.isinf, "number": lambda x: ~np.isnan(x), "notanumber": np.isnan,
-        "normal": lambda x: np.isfinite(x) & (np.abs(x) >= tiny), "subnormal": lambda x: (np.abs(x) < tiny) & (x != 0),
+        "finite": np.isfinite,
+        "infinite": np.isinf,
+        "number": lambda x: ~np.isnan(x),
+        "notanumber": np.isnan,
+        "normal": lambda x: np.isfinite(x) & (np.abs(x) >= tiny),
+        "subnormal": lambda x: (np.abs(x) < tiny) & (x != 0),
     }
     return simple(context, instruction, table[test], PRED, [kind])
 
 
 TABLE: dict[str, Decoder] = {
-    "fma": arithmetic, "rcp": arithmetic, "sqrt": arithmetic, "rsqrt": arithmetic, "ex2": arithmetic,
-    "lg2": arithmetic, "sin": arithmetic, "cos": arithmetic, "tanh": arithmetic, "copysign": copysign, "testp": testp,
+    "fma": arithmetic,
+    "rcp": arithmetic,
+    "sqrt": arithmetic,
+    "rsqrt": arithmetic,
+    "ex2": arithmetic,
+    "lg2": arithmetic,
+    "sin": arithmetic,
+    "cos": arithmetic,
+    "tanh": arithmetic,
+    "copysign": copysign,
+    "testp": testp,
 }
 SHARED: dict[str, Decoder] = {
     name: arithmetic for name in ("add", "sub", "mul", "mad", "div", "min", "max", "neg", "abs")

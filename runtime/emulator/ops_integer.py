@@ -24,8 +24,15 @@ from tilewright.runtime.emulator.scalar_types import PRED, SIGNED, TYPES, U32, U
 from tilewright.runtime.emulator.syntax import Immediate, Instruction
 
 BINARY: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and,
-    "or": np.bitwise_or, "xor": np.bitwise_xor, "div": bits.divide, "rem": bits.remainder,
+    "add": np.add,
+    "sub": np.subtract,
+    "min": np.minimum,
+    "max": np.maximum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "div": bits.divide,
+    "rem": bits.remainder,
 }
 UNARY: dict[str, Callable[..., Any]] = {"neg": np.negative, "abs": np.abs, "not": np.invert}
 PAIRS = ("u16x2", "s16x2")
@@ -54,7 +61,7 @@ def _saturating(name: str, clamp: bool, relu: bool) -> Callable[..., Array]:
     def compute(a: Array, b: Array) -> Array:
         wide = BINARY[name](np.asarray(a).astype(np.int64), np.asarray(b).astype(np.int64))
         wide = np.clip(wide, -(2**31), 2**31 - 1) if clamp else wide
-        return (np.maximum(wide, 0) if relu else wide).astype(np.int32)
+        return np.asarray((np.maximum(wide, 0) if relu else wide).astype(np.int32))
 
     return compute
 
@@ -168,8 +175,12 @@ def lop3(context: Context, instruction: Instruction) -> Action:
     if not isinstance(table, Immediate):
         raise m.fault("the truth table must be a literal")
     function = partial(bits.logic3, table=int(table.value) & 255)
-    return pure_packed_by(instruction, function, destination(instruction, items[0], kind),
-                          [source(context, instruction, item, kind) for item in items[1:4]])
+    return pure_packed_by(
+        instruction,
+        function,
+        destination(instruction, items[0], kind),
+        [source(context, instruction, item, kind) for item in items[1:4]],
+    )
 
 
 def pure_packed_by(instruction: Instruction, function: Callable[..., Any], result: Any, inputs: list[Any]) -> Action:
@@ -322,16 +333,43 @@ def bmsk(context: Context, instruction: Instruction) -> Action:
 
 
 TABLE: dict[str, Decoder] = {
-    "rem": binary, "and": binary, "or": binary, "xor": binary, "not": unary, "cnot": cnot,
-    "addc": carry_arithmetic, "subc": carry_arithmetic, "madc": multiply_carry,
-    "mul24": multiply24, "mad24": multiply24, "shl": shift, "shr": shift, "shf": funnel, "lop3": lop3,
-    "bfe": bit_field, "bfi": bit_field, "popc": bit_count, "clz": bit_count, "brev": bit_count, "bfind": bit_count,
-    "prmt": prmt, "sad": sad, "dp4a": dp4a, "szext": szext, "bmsk": bmsk,
+    "rem": binary,
+    "and": binary,
+    "or": binary,
+    "xor": binary,
+    "not": unary,
+    "cnot": cnot,
+    "addc": carry_arithmetic,
+    "subc": carry_arithmetic,
+    "madc": multiply_carry,
+    "mul24": multiply24,
+    "mad24": multiply24,
+    "shl": shift,
+    "shr": shift,
+    "shf": funnel,
+    "lop3": lop3,
+    "bfe": bit_field,
+    "bfi": bit_field,
+    "popc": bit_count,
+    "clz": bit_count,
+    "brev": bit_count,
+    "bfind": bit_count,
+    "prmt": prmt,
+    "sad": sad,
+    "dp4a": dp4a,
+    "szext": szext,
+    "bmsk": bmsk,
 }
 """Mnemonics that only take integers; ``ops_arithmetic`` splits the shared ones by type."""
 
 SHARED: dict[str, Decoder] = {
-    "add": add_or_carry, "sub": add_or_carry, "min": binary, "max": binary, "div": binary, "neg": unary, "abs": unary,
-    "mul": multiply, "mad": multiply_or_carry,
+    "add": add_or_carry,
+    "sub": add_or_carry,
+    "min": binary,
+    "max": binary,
+    "div": binary,
+    "neg": unary,
+    "abs": unary,
+    "mul": multiply,
+    "mad": multiply_or_carry,
 }
-

@@ -38,9 +38,13 @@ SIGNED_BYTES = ("s8", "u8")
 FLOATS = ("f16", "bf16", "tf32", "e4m3", "e5m2")
 BITS = {"f16": 16, "bf16": 16, "tf32": 32, "e4m3": 8, "e5m2": 8, "s8": 8, "u8": 8, "f64": 64}
 ALLOWED = {
-    "f16": {(16, 8, 8), (16, 8, 16)}, "bf16": {(16, 8, 8), (16, 8, 16)}, "tf32": {(16, 8, 4), (16, 8, 8)},
-    "e4m3": {(16, 8, 32), (16, 8, 16)}, "e5m2": {(16, 8, 32), (16, 8, 16)},
-    "s8": {(8, 8, 16), (16, 8, 16), (16, 8, 32)}, "u8": {(8, 8, 16), (16, 8, 16), (16, 8, 32)},
+    "f16": {(16, 8, 8), (16, 8, 16)},
+    "bf16": {(16, 8, 8), (16, 8, 16)},
+    "tf32": {(16, 8, 4), (16, 8, 8)},
+    "e4m3": {(16, 8, 32), (16, 8, 16)},
+    "e5m2": {(16, 8, 32), (16, 8, 16)},
+    "s8": {(8, 8, 16), (16, 8, 16), (16, 8, 32)},
+    "u8": {(8, 8, 16), (16, 8, 16), (16, 8, 32)},
     "f64": {(8, 8, 4), (16, 8, 4), (16, 8, 8), (16, 8, 16)},
 }
 
@@ -69,7 +73,11 @@ def mma(context: Context, instruction: Instruction) -> Action:
     items = operands(instruction, 4)
     word = TYPES["b64"] if form.left == "f64" else B32
     halves = form.m // 8
-    counts = (form.registers(form.left, form.m), form.registers(form.right, 8), halves * (1 if form.accumulator == "f16" else 2))
+    counts = (
+        form.registers(form.left, form.m),
+        form.registers(form.right, 8),
+        halves * (1 if form.accumulator == "f16" else 2),
+    )
     groups = [elements(item) for item in items]
     expected = (halves * (1 if form.result == "f16" else 2), *counts)
     if tuple(len(group) for group in groups) != expected:
@@ -97,8 +105,14 @@ def _form(m: Modifiers) -> MmaForm:
     size = (int(shape[1]), int(shape[2]), int(shape[3]))
     if left not in ALLOWED or right not in ALLOWED or size not in ALLOWED[left]:
         raise m.fault("this shape and type is not modelled")
-    outputs = {"s8": ("s32",), "u8": ("s32",), "f64": ("f64",), "f16": ("f16", "f32"), "e4m3": ("f16", "f32"),
-               "e5m2": ("f16", "f32")}.get(left, ("f32",))
+    outputs = {
+        "s8": ("s32",),
+        "u8": ("s32",),
+        "f64": ("f64",),
+        "f16": ("f16", "f32"),
+        "e4m3": ("f16", "f32"),
+        "e5m2": ("f16", "f32"),
+    }.get(left, ("f32",))
     if result not in outputs or accumulator not in outputs or BITS[left] != BITS[right]:
         raise m.fault("these types do not go together")
     return MmaForm(*size, result, left, right, accumulator, saturate)
@@ -142,7 +156,9 @@ def _accumulator(registers: tuple[Array, ...], form: MmaForm, site: Site, lanes:
     return matrix.view({"f32": np.float32, "s32": np.int32, "f64": np.float64}[form.accumulator])
 
 
-def _mma(form: MmaForm, counts: tuple[int, int, int], machine: Machine, site: Site, mask: Mask, *registers: Array) -> Any:
+def _mma(
+    form: MmaForm, counts: tuple[int, int, int], machine: Machine, site: Site, mask: Mask, *registers: Array
+) -> Any:
     first, second = counts[0], counts[0] + counts[1]
     left = _left(_fragments(registers[:first], site, machine.lanes, BITS[form.left]), form.m)
     right = _right(_fragments(registers[first:second], site, machine.lanes, BITS[form.right]))
@@ -151,17 +167,18 @@ def _mma(form: MmaForm, counts: tuple[int, int, int], machine: Machine, site: Si
     return _scatter(result, form, site, machine.lanes)
 
 
-def product(left: Array, right: Array, c: Array, left_kind: str, right_kind: str, result: str, saturate: bool,
-            model: str) -> Array:
+def product(
+    left: Array, right: Array, c: Array, left_kind: str, right_kind: str, result: str, saturate: bool, model: str
+) -> Array:
     """Raw multiplicands times each other plus c; returns float32, float16 bits, int32 or float64."""
     if left_kind in SIGNED_BYTES:
         a = np.ascontiguousarray(left).view(TYPES[left_kind].dtype).astype(np.float64)
         b = np.ascontiguousarray(right).view(TYPES[right_kind].dtype).astype(np.float64)
         total = (np.matmul(a, b) + c).astype(np.int64)
         total = np.clip(total, -(2**31), 2**31 - 1) if saturate else total
-        return total.astype(np.int32)
+        return np.asarray(total.astype(np.int32))
     if left_kind == "f64":
-        return np.matmul(left.view(np.float64), right.view(np.float64)) + c
+        return np.asarray(np.matmul(left.view(np.float64), right.view(np.float64)) + c)
     a, b = (formats.decode(x, kind) for x, kind in ((left, left_kind), (right, right_kind)))
     single = multiply_accumulate(a.astype(np.float64), b.astype(np.float64), c, left_kind, model)
     return formats.encode(single, "f16") if result == "f16" else single
@@ -198,8 +215,15 @@ def ldmatrix(context: Context, instruction: Instruction) -> Action:
     results = tuple(destination(instruction, item, B32) for item in elements(items[0]))
     if len(results) != count:
         raise m.fault("the register list does not match .x")
-    return Action(instruction, partial(_ldmatrix, count, transposed, _space(instruction)), (base, offset), results,
-                  Order.LOAD, effect=True, converge=WARP)
+    return Action(
+        instruction,
+        partial(_ldmatrix, count, transposed, _space(instruction)),
+        (base, offset),
+        results,
+        Order.LOAD,
+        effect=True,
+        converge=WARP,
+    )
 
 
 def _space(instruction: Instruction) -> str:
@@ -211,11 +235,12 @@ def _address_lanes(machine: Machine, mask: Mask, count: int) -> Array:
     return lane if mask is True else np.asarray(lane & mask)
 
 
-def _ldmatrix(count: int, transposed: bool, space: str, machine: Machine, site: Site, mask: Mask, base: Array,
-              offset: Array) -> Any:
+def _ldmatrix(
+    count: int, transposed: bool, space: str, machine: Machine, site: Site, mask: Mask, base: Array, offset: Array
+) -> Any:
     lanes = _address_lanes(machine, mask, count)
     low, high = machine.memory.load(site, lanes, space, base, offset, 8, 2)
-    rows = np.stack([low, high], axis=-1).reshape(site.count, -1, WARP, 2)[:, :, :8 * count]
+    rows = np.stack([low, high], axis=-1).reshape(site.count, -1, WARP, 2)[:, :, : 8 * count]
     matrices = np.ascontiguousarray(rows).reshape(site.count, -1, count, 8, 2)
     if transposed:
         halves = matrices.view(np.uint16).reshape(*matrices.shape[:3], 8, 8)
@@ -233,12 +258,28 @@ def stmatrix(context: Context, instruction: Instruction) -> Action:
     values = tuple(source(context, instruction, item, B32) for item in elements(items[1]))
     if len(values) != count:
         raise m.fault("the register list does not match .x")
-    return Action(instruction, partial(_stmatrix, count, transposed, _space(instruction)), (base, offset, *values), (),
-                  Order.STORE, effect=True, converge=WARP)
+    return Action(
+        instruction,
+        partial(_stmatrix, count, transposed, _space(instruction)),
+        (base, offset, *values),
+        (),
+        Order.STORE,
+        effect=True,
+        converge=WARP,
+    )
 
 
-def _stmatrix(count: int, transposed: bool, space: str, machine: Machine, site: Site, mask: Mask, base: Array,
-              offset: Array, *values: Array) -> None:
+def _stmatrix(
+    count: int,
+    transposed: bool,
+    space: str,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    base: Array,
+    offset: Array,
+    *values: Array,
+) -> None:
     shape = (site.count, machine.lanes)
     words = np.empty((site.count, machine.warps, count, WARP), np.uint32)
     for index, value in enumerate(values):
@@ -248,9 +289,11 @@ def _stmatrix(count: int, transposed: bool, space: str, machine: Machine, site: 
         halves = np.ascontiguousarray(halves.swapaxes(-1, -2))
     rows = halves.view(np.uint64).reshape(site.count, -1, count * 8, 2)
     padded = np.zeros((site.count, machine.warps, WARP, 2), np.uint64)
-    padded[:, :, :8 * count] = rows
+    padded[:, :, : 8 * count] = rows
     flat = padded.reshape(site.count, machine.lanes, 2)
-    machine.memory.store(site, _address_lanes(machine, mask, count), space, base, offset, [flat[..., 0], flat[..., 1]], 8)
+    machine.memory.store(
+        site, _address_lanes(machine, mask, count), space, base, offset, [flat[..., 0], flat[..., 1]], 8
+    )
 
 
 def movmatrix(context: Context, instruction: Instruction) -> Action:
@@ -260,8 +303,15 @@ def movmatrix(context: Context, instruction: Instruction) -> Action:
         m.need(piece)
     m.finish()
     items = operands(instruction, 2)
-    return Action(instruction, _movmatrix, (source(context, instruction, items[1], B32),),
-                  (destination(instruction, items[0], B32),), Order.PURE, effect=True, converge=WARP)
+    return Action(
+        instruction,
+        _movmatrix,
+        (source(context, instruction, items[1], B32),),
+        (destination(instruction, items[0], B32),),
+        Order.PURE,
+        effect=True,
+        converge=WARP,
+    )
 
 
 def _movmatrix(machine: Machine, site: Site, mask: Mask, value: Array) -> Array:

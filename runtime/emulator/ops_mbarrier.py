@@ -28,14 +28,19 @@ def _space(m: Modifiers) -> str:
 
 def mbarrier(context: Context, instruction: Instruction) -> Action:
     m = Modifiers(instruction)
-    name = m.need("init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "test_wait", "try_wait",
-                  "pending_count")
+    name = m.need(
+        "init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "test_wait", "try_wait", "pending_count"
+    )
     if name == "pending_count":
         m.need("b64")
         m.finish()
         items = operands(instruction, 2)
-        return Action(instruction, lambda token: (np.asarray(token) >> np.uint64(1)).astype(np.uint32),
-                      (source(context, instruction, items[1], B64),), (destination(instruction, items[0], U32),))
+        return Action(
+            instruction,
+            lambda token: (np.asarray(token) >> np.uint64(1)).astype(np.uint32),
+            (source(context, instruction, items[1], B64),),
+            (destination(instruction, items[0], U32),),
+        )
     if name in ("arrive", "arrive_drop"):
         return _arrive(context, instruction, m, name == "arrive_drop")
     if name in ("test_wait", "try_wait"):
@@ -60,8 +65,9 @@ def _inval(space: str, machine: Machine, site: Site, mask: Mask, base: Array, of
     machine.engines.barriers.invalidate(site, mask, space, base, offset)
 
 
-def _expect(sign: int, space: str, machine: Machine, site: Site, mask: Mask, base: Array, offset: Array,
-            amount: Array) -> None:
+def _expect(
+    sign: int, space: str, machine: Machine, site: Site, mask: Mask, base: Array, offset: Array, amount: Array
+) -> None:
     machine.engines.barriers.expect(site, mask, space, base, offset, amount, sign)
 
 
@@ -79,12 +85,28 @@ def _arrive(context: Context, instruction: Instruction, m: Modifiers, drop: bool
     inputs = [base, offset] + [source(context, instruction, item, U32) for item in items[1:]]
     if expects and len(inputs) != 3:
         raise m.fault("needs a transaction count")
-    return Action(instruction, partial(_arrive_run, space, expects, drop, bool(results)), tuple(inputs), results,
-                  Order.STRICT, effect=True)
+    return Action(
+        instruction,
+        partial(_arrive_run, space, expects, drop, bool(results)),
+        tuple(inputs),
+        results,
+        Order.STRICT,
+        effect=True,
+    )
 
 
-def _arrive_run(space: str, expects: bool, drop: bool, wants: bool, machine: Machine, site: Site, mask: Mask,
-                base: Array, offset: Array, amount: Array | None = None) -> Any:
+def _arrive_run(
+    space: str,
+    expects: bool,
+    drop: bool,
+    wants: bool,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    base: Array,
+    offset: Array,
+    amount: Array | None = None,
+) -> Any:
     count, transaction = (None, amount) if expects else (amount, None)
     tokens = machine.engines.barriers.arrive(site, mask, space, base, offset, count, transaction, drop)
     return tokens if wants else None
@@ -99,12 +121,19 @@ def _wait(context: Context, instruction: Instruction, m: Modifiers) -> Action:
     (base, offset), _ = address(context, instruction, items[1])
     operand = source(context, instruction, items[2], U32 if parity else B64)
     result = (destination(instruction, items[0], PRED),)
-    return Action(instruction, partial(_wait_run, space=space, parity=parity), (base, offset, operand), result,
-                  Order.STRICT, effect=True)
+    return Action(
+        instruction,
+        partial(_wait_run, space=space, parity=parity),
+        (base, offset, operand),
+        result,
+        Order.STRICT,
+        effect=True,
+    )
 
 
-def _wait_run(machine: Machine, site: Site, mask: Mask, base: Array, offset: Array, operand: Array, *, space: str,
-              parity: bool) -> Array:
+def _wait_run(
+    machine: Machine, site: Site, mask: Mask, base: Array, offset: Array, operand: Array, *, space: str, parity: bool
+) -> Array:
     return machine.engines.barriers.wait(site, mask, space, (base, offset, operand))
 
 

@@ -24,10 +24,40 @@ from tilewright.runtime.emulator.syntax import Instruction
 if TYPE_CHECKING:
     from tilewright.runtime.emulator.machine import Machine
 
-SPACES = ("global", "shared", "shared::cta", "shared::cluster", "local", "param", "param::entry", "param::func", "const")
-CACHE = ("ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "L1::evict_normal", "L1::evict_unchanged", "L1::evict_first",
-         "L1::evict_last", "L1::no_allocate", "L2::cache_hint", "L2::64B", "L2::128B", "L2::256B", "L2::evict_first",
-         "L2::evict_last", "L2::evict_normal", "unified")
+SPACES = (
+    "global",
+    "shared",
+    "shared::cta",
+    "shared::cluster",
+    "local",
+    "param",
+    "param::entry",
+    "param::func",
+    "const",
+)
+CACHE = (
+    "ca",
+    "cg",
+    "cs",
+    "lu",
+    "cv",
+    "wb",
+    "wt",
+    "nc",
+    "L1::evict_normal",
+    "L1::evict_unchanged",
+    "L1::evict_first",
+    "L1::evict_last",
+    "L1::no_allocate",
+    "L2::cache_hint",
+    "L2::64B",
+    "L2::128B",
+    "L2::256B",
+    "L2::evict_first",
+    "L2::evict_last",
+    "L2::evict_normal",
+    "unified",
+)
 SEMANTICS = ("weak", "relaxed", "acquire", "release", "volatile", "mmio")
 SCOPES = ("cta", "cluster", "gpu", "sys")
 
@@ -71,30 +101,49 @@ def load(context: Context, instruction: Instruction) -> Action:
         raise m.fault("the vector length does not match the operand")
     size = _element(kind)[1]
     if space == "param" and base.constant is not None and declared == "param":
-        return Action(instruction, partial(_load_parameter, size, len(results)), (base, offset), tuple(results),
-                      Order.PURE, effect=True)
+        return Action(
+            instruction,
+            partial(_load_parameter, size, len(results)),
+            (base, offset),
+            tuple(results),
+            Order.PURE,
+            effect=True,
+        )
     function = partial(_load, space, size, len(results), _load_type(kind).dtype)
     ordered = semantics in ("acquire", "relaxed", "volatile", "mmio")
     if ordered and space != "local":
         function = partial(_load_ordered, semantics, scope, space, size, len(results), _load_type(kind).dtype)
-    return Action(instruction, function, (base, offset), tuple(results), Order.STRICT if ordered else Order.LOAD,
-                  effect=True)
+    return Action(
+        instruction, function, (base, offset), tuple(results), Order.STRICT if ordered else Order.LOAD, effect=True
+    )
 
 
 def _load_type(kind: ScalarType) -> ScalarType:
     return kind if kind.is_integer else bits_type(kind.bits)
 
 
-def _load(space: str, size: int, count: int, dtype: Any, machine: Machine, site: Site, mask: Mask, base: Array,
-          offset: Array) -> Any:
+def _load(
+    space: str, size: int, count: int, dtype: Any, machine: Machine, site: Site, mask: Mask, base: Array, offset: Array
+) -> Any:
     found = machine.memory.load(site, mask, space, base, offset, size, count)
     if count == 1:
         return found.view(dtype)
     return tuple(np.ascontiguousarray(part).view(dtype) for part in found)
 
 
-def _load_ordered(semantics: str, scope: str | None, space: str, size: int, count: int, dtype: Any, machine: Machine,
-                  site: Site, mask: Mask, base: Array, offset: Array) -> Any:
+def _load_ordered(
+    semantics: str,
+    scope: str | None,
+    space: str,
+    size: int,
+    count: int,
+    dtype: Any,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    base: Array,
+    offset: Array,
+) -> Any:
     with machine.strong(site, mask, base, offset, space, size * count, semantics, scope):
         return _load(space, size, count, dtype, machine, site, mask, base, offset)
 
@@ -129,8 +178,9 @@ def store(context: Context, instruction: Instruction) -> Action:
     function = partial(_store, space, size)
     if ordered and space != "local":
         function = partial(_store_ordered, semantics, scope, space, size)
-    return Action(instruction, function, (base, offset, *values), (), Order.STRICT if ordered else Order.STORE,
-                  effect=True)
+    return Action(
+        instruction, function, (base, offset, *values), (), Order.STRICT if ordered else Order.STORE, effect=True
+    )
 
 
 def _stored(context: Context, instruction: Instruction, operand: Any, kind: ScalarType) -> Source:
@@ -140,13 +190,24 @@ def _stored(context: Context, instruction: Instruction, operand: Any, kind: Scal
     return Source(bits_type(kind.bits), constant=np.asarray(read.constant).view(bits_type(kind.bits).dtype)[()])
 
 
-def _store(space: str, size: int, machine: Machine, site: Site, mask: Mask, base: Array, offset: Array,
-           *values: Array) -> None:
+def _store(
+    space: str, size: int, machine: Machine, site: Site, mask: Mask, base: Array, offset: Array, *values: Array
+) -> None:
     machine.memory.store(site, mask, space, base, offset, list(values), size)
 
 
-def _store_ordered(semantics: str, scope: str | None, space: str, size: int, machine: Machine, site: Site, mask: Mask,
-                   base: Array, offset: Array, *values: Array) -> None:
+def _store_ordered(
+    semantics: str,
+    scope: str | None,
+    space: str,
+    size: int,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    base: Array,
+    offset: Array,
+    *values: Array,
+) -> None:
     with machine.strong(site, mask, base, offset, space, size * len(values), semantics, scope):
         _store(space, size, machine, site, mask, base, offset, *values)
 
@@ -174,8 +235,9 @@ def fence(context: Context, instruction: Instruction) -> Action:
     proxy = m.flag("proxy")
     kinds = ("async", "async.global", "alias", "tensormap::generic", "async::generic", "async.shared::cta")
     which = m.choice(*kinds) if proxy else None
-    space = m.choice("global", "shared::cta", "shared::cluster", "sync_restrict::shared::cta",
-                     "sync_restrict::shared::cluster")
+    space = m.choice(
+        "global", "shared::cta", "shared::cluster", "sync_restrict::shared::cta", "sync_restrict::shared::cluster"
+    )
     init = m.flag("mbarrier_init")
     semantics = m.choice("sc", "acq_rel", "acquire", "release") or "sc"
     scope = m.choice("cta", "cluster", "gpu", "sys", "gl")
@@ -184,8 +246,9 @@ def fence(context: Context, instruction: Instruction) -> Action:
     return Action(instruction, function, (), (), Order.STRICT, effect=True)
 
 
-def _fence(proxy: str | None, space: str | None, semantics: str, scope: str, machine: Machine, site: Site,
-           mask: Mask) -> None:
+def _fence(
+    proxy: str | None, space: str | None, semantics: str, scope: str, machine: Machine, site: Site, mask: Mask
+) -> None:
     if machine.races is not None:
         machine.races.fence(machine.lane_ids(mask), proxy, space, semantics, "gpu" if scope == "gl" else scope)
 
@@ -198,6 +261,14 @@ def create_policy(context: Context, instruction: Instruction) -> Action:
 
 
 TABLE: dict[str, Decoder] = {
-    "ld": load, "ldu": load, "st": store, "prefetch": prefetch, "prefetchu": prefetch, "discard": prefetch,
-    "applypriority": prefetch, "fence": fence, "membar": fence, "createpolicy": create_policy,
+    "ld": load,
+    "ldu": load,
+    "st": store,
+    "prefetch": prefetch,
+    "prefetchu": prefetch,
+    "discard": prefetch,
+    "applypriority": prefetch,
+    "fence": fence,
+    "membar": fence,
+    "createpolicy": create_policy,
 }

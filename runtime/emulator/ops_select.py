@@ -30,8 +30,16 @@ from tilewright.runtime.emulator.syntax import Immediate, Instruction, Pair, Sym
 
 Function = Callable[..., Any]
 ORDERED: dict[str, Function] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-    "lo": np.less, "ls": np.less_equal, "hi": np.greater, "hs": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "lo": np.less,
+    "ls": np.less_equal,
+    "hi": np.greater,
+    "hs": np.greater_equal,
 }
 UNORDERED = {name + "u": name for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 LOGIC: dict[str, Function] = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
@@ -89,7 +97,7 @@ def _combined(test: Function, logic: str | None, double: bool) -> Function:
 
     def compute(a: Array, b: Array, c: Any = True) -> Any:
         true = test(a, b)
-        join = LOGIC[logic] if logic else (lambda x, _: x)
+        join: Function = LOGIC[logic] if logic else (lambda x, _: x)
         return (join(true, c), join(~true, c)) if double else join(true, c)
 
     return compute
@@ -120,10 +128,11 @@ def set_value(context: Context, instruction: Instruction) -> Action:
     m.finish()
     test = _combined(comparison(name, kind.name, ftz), logic, False)
     one: Any = {"f32": np.float32(1), "f16": np.float16(1), "bf16": np.uint16(0x3F80)}.get(
-        result.name, result.dtype.type(0) if result.kind == "f" else np.array(-1).astype(result.dtype)[()])
+        result.name, result.dtype.type(0) if result.kind == "f" else np.array(-1).astype(result.dtype)[()]
+    )
 
     def compute(*values: Any) -> Array:
-        return np.where(test(*values), one, result.dtype.type(0))
+        return np.asarray(np.where(test(*values), one, result.dtype.type(0)))
 
     return simple(context, instruction, compute, result, [kind, kind, PRED] if logic else [kind, kind])
 
@@ -219,16 +228,24 @@ def cvta(context: Context, instruction: Instruction) -> Action:
     function: Function = _identity
     if window:
         function = (lambda x: x - offset) if to_space else (lambda x: x + offset)
-    return pure(instruction, function, [destination(instruction, items[0], kind)],
-                [source(context, instruction, items[1], kind)])
+    return pure(
+        instruction,
+        function,
+        [destination(instruction, items[0], kind)],
+        [source(context, instruction, items[1], kind)],
+    )
 
 
 def isspacep(context: Context, instruction: Instruction) -> Action:
     m = Modifiers(instruction)
     space = m.need("global", "shared", "local", "const", "param", "shared::cta", "shared::cluster", "param::entry")
     m.finish()
-    limits = {"shared": (SHARED_WINDOW, LOCAL_WINDOW), "local": (LOCAL_WINDOW, PARAM_WINDOW),
-              "param": (PARAM_WINDOW, 1 << 44), "global": (1 << 44, 1 << 63)}
+    limits = {
+        "shared": (SHARED_WINDOW, LOCAL_WINDOW),
+        "local": (LOCAL_WINDOW, PARAM_WINDOW),
+        "param": (PARAM_WINDOW, 1 << 44),
+        "global": (1 << 44, 1 << 63),
+    }
     low, high = limits.get(space.split("::")[0], (1 << 63, 1 << 63))
     return simple(context, instruction, lambda a: (a >= np.uint64(low)) & (a < np.uint64(high)), PRED, [TYPES["u64"]])
 
@@ -252,7 +269,9 @@ def cvt(context: Context, instruction: Instruction) -> Action:
 
 
 @lru_cache(maxsize=512)
-def _conversion(result: str, kind: str, mode: str | None, ftz: bool, sat: bool, satfinite: bool, relu: bool) -> Function:
+def _conversion(
+    result: str, kind: str, mode: str | None, ftz: bool, sat: bool, satfinite: bool, relu: bool
+) -> Function:
     from_float = kind in ("f16", "f32", "f64", "bf16")
     to_float = result in ("f16", "f32", "f64", "bf16", "tf32")
     if from_float and to_float:
@@ -268,8 +287,9 @@ def _values(x: Array, kind: str) -> Array:
     return formats.decode(x, "bf16") if kind == "bf16" else np.asarray(x)
 
 
-def _float_to_float(result: str, kind: str, mode: str | None, ftz: bool, sat: bool, satfinite: bool, relu: bool,
-                    x: Array) -> Array:
+def _float_to_float(
+    result: str, kind: str, mode: str | None, ftz: bool, sat: bool, satfinite: bool, relu: bool, x: Array
+) -> Array:
     value = _values(x, kind)
     if ftz and value.dtype == np.float32:
         value = fp.flush(value)
@@ -336,8 +356,9 @@ def _integer_to_integer(result: str, sat: bool, x: Array) -> Array:
     return np.where(low, limits.min, np.where(high, limits.max, x.astype(target))).astype(target)
 
 
-def _convert_pair(context: Context, instruction: Instruction, result: ScalarType, mode: str, satfinite: bool,
-                  relu: bool) -> Action:
+def _convert_pair(
+    context: Context, instruction: Instruction, result: ScalarType, mode: str, satfinite: bool, relu: bool
+) -> Action:
     """Two float32 to one packed register; the first source is the upper half."""
     form = HALVES[result.name]
 
@@ -349,7 +370,9 @@ def _convert_pair(context: Context, instruction: Instruction, result: ScalarType
     return simple(context, instruction, compute, result, [single, single])
 
 
-def _narrow_pair(context: Context, instruction: Instruction, result: ScalarType, kind: ScalarType, relu: bool) -> Action:
+def _narrow_pair(
+    context: Context, instruction: Instruction, result: ScalarType, kind: ScalarType, relu: bool
+) -> Action:
     """Two values to two 8-bit floats in 16 bits; always ``.satfinite``."""
     form = result.name[:4]
 
@@ -375,6 +398,12 @@ def _widen_pair(form: str, relu: bool, word: Array) -> Array:
 
 
 TABLE: dict[str, Decoder] = {
-    "setp": setp, "set": set_value, "selp": selp, "slct": slct, "mov": mov, "cvta": cvta, "isspacep": isspacep,
+    "setp": setp,
+    "set": set_value,
+    "selp": selp,
+    "slct": slct,
+    "mov": mov,
+    "cvta": cvta,
+    "isspacep": isspacep,
     "cvt": cvt,
 }

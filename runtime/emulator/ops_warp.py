@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilewright.runtime.emulator.action import Action, Mask, Order, Site
+from tilewright.runtime.emulator.action import Action, Destination, Mask, Order, Site
 from tilewright.runtime.emulator.decode import (
     Context,
     Decoder,
@@ -47,17 +47,35 @@ def shfl(context: Context, instruction: Instruction) -> Action:
     m.finish()
     items = operands(instruction, 5 if sync else 4)
     first, second = (items[0].first, items[0].second) if isinstance(items[0], Pair) else (items[0], None)
-    results = (destination(instruction, first, B32),)
+    results: tuple[Destination, ...] = (destination(instruction, first, B32),)
     if second is not None:
         results += (destination(instruction, second, PRED),)
-    inputs = tuple(source(context, instruction, item, kind) for item, kind in zip(items[1:4], (B32, U32, U32), strict=True))
+    inputs = tuple(
+        source(context, instruction, item, kind) for item, kind in zip(items[1:4], (B32, U32, U32), strict=True)
+    )
     members = member_mask(context, instruction, items[4]) if sync else None
-    return Action(instruction, partial(_shuffle, mode, second is not None), inputs, results, Order.PURE, effect=True,
-                  converge=WARP, members=members)
+    return Action(
+        instruction,
+        partial(_shuffle, mode, second is not None),
+        inputs,
+        results,
+        Order.PURE,
+        effect=True,
+        converge=WARP,
+        members=members,
+    )
 
 
-def _shuffle(mode: str, wants_predicate: bool, machine: Machine, site: Site, mask: Mask, value: Array, amount: Array,
-             control: Array) -> Any:
+def _shuffle(
+    mode: str,
+    wants_predicate: bool,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    value: Array,
+    amount: Array,
+    control: Array,
+) -> Any:
     values, amounts, controls = (_warps(machine, site, x) for x in (value, amount, control))
     lane = np.arange(WARP, dtype=U4)
     clamp, segment = controls & U4(31), (controls >> U4(8)) & U4(31)
@@ -88,8 +106,9 @@ def _check_source_lanes(machine: Machine, site: Site, mask: Mask, chosen: Array)
     bad = (active & ~reached).reshape(site.count, machine.lanes)
     if bad.any():
         row, lane = (int(x) for x in np.argwhere(bad)[0])
-        machine.finding("inactive-lane", "shuffle reads a lane that does not take part", site, row, [lane],
-                        severity="warning")
+        machine.finding(
+            "inactive-lane", "shuffle reads a lane that does not take part", site, row, [lane], severity="warning"
+        )
 
 
 def vote(context: Context, instruction: Instruction) -> Action:
@@ -100,13 +119,22 @@ def vote(context: Context, instruction: Instruction) -> Action:
     m.finish()
     items = operands(instruction, 3 if sync else 2)
     members = member_mask(context, instruction, items[2]) if sync else None
-    return Action(instruction, partial(_vote, mode), (source(context, instruction, items[1], PRED),),
-                  (destination(instruction, items[0], kind),), Order.PURE, effect=True, converge=WARP, members=members)
+    return Action(
+        instruction,
+        partial(_vote, mode),
+        (source(context, instruction, items[1], PRED),),
+        (destination(instruction, items[0], kind),),
+        Order.PURE,
+        effect=True,
+        converge=WARP,
+        members=members,
+    )
 
 
 def _vote(mode: str, machine: Machine, site: Site, mask: Mask, predicate: Array) -> Array:
     values, active = _warps(machine, site, predicate), _active(machine, site, mask)
     true = values & active
+    result: Any
     if mode == "ballot":
         result = _bits(true)
     elif mode == "any":
@@ -120,7 +148,7 @@ def _vote(mode: str, machine: Machine, site: Site, mask: Mask, predicate: Array)
 
 def _bits(flags: Array) -> Array:
     weights = U4(1) << np.arange(WARP, dtype=U4)
-    return np.bitwise_or.reduce(np.where(flags, weights, U4(0)), axis=2)
+    return np.asarray(np.bitwise_or.reduce(np.where(flags, weights, U4(0)), axis=2))
 
 
 def activemask(context: Context, instruction: Instruction) -> Action:
@@ -143,11 +171,19 @@ def match(context: Context, instruction: Instruction) -> Action:
     m.finish()
     items = operands(instruction, 3)
     first, second = (items[0].first, items[0].second) if isinstance(items[0], Pair) else (items[0], None)
-    results = (destination(instruction, first, B32),)
+    results: tuple[Destination, ...] = (destination(instruction, first, B32),)
     if second is not None:
         results += (destination(instruction, second, PRED),)
-    return Action(instruction, partial(_match, mode, second is not None), (source(context, instruction, items[1], kind),),
-                  results, Order.PURE, effect=True, converge=WARP, members=member_mask(context, instruction, items[2]))
+    return Action(
+        instruction,
+        partial(_match, mode, second is not None),
+        (source(context, instruction, items[1], kind),),
+        results,
+        Order.PURE,
+        effect=True,
+        converge=WARP,
+        members=member_mask(context, instruction, items[2]),
+    )
 
 
 def _match(mode: str, wants_predicate: bool, machine: Machine, site: Site, mask: Mask, value: Array) -> Any:
@@ -172,17 +208,28 @@ def redux(context: Context, instruction: Instruction) -> Action:
     absolute, nan = m.flag("abs"), m.flag("NaN")
     m.finish()
     items = operands(instruction, 3)
-    return Action(instruction, partial(_reduce, mode, absolute, nan), (source(context, instruction, items[1], kind),),
-                  (destination(instruction, items[0], kind),), Order.PURE, effect=True, converge=WARP,
-                  members=member_mask(context, instruction, items[2]))
+    return Action(
+        instruction,
+        partial(_reduce, mode, absolute, nan),
+        (source(context, instruction, items[1], kind),),
+        (destination(instruction, items[0], kind),),
+        Order.PURE,
+        effect=True,
+        converge=WARP,
+        members=member_mask(context, instruction, items[2]),
+    )
 
 
 def _reduce(mode: str, absolute: bool, nan: bool, machine: Machine, site: Site, mask: Mask, value: Array) -> Array:
     values, active = _warps(machine, site, value), _active(machine, site, mask)
     values = np.abs(values) if absolute else values
     kind = values.dtype
-    integer: dict[str, Any] = {"add": (np.add, 0), "and": (np.bitwise_and, -1), "or": (np.bitwise_or, 0),
-                               "xor": (np.bitwise_xor, 0)}
+    integer: dict[str, Any] = {
+        "add": (np.add, 0),
+        "and": (np.bitwise_and, -1),
+        "or": (np.bitwise_or, 0),
+        "xor": (np.bitwise_xor, 0),
+    }
     if mode in integer:
         function, neutral = integer[mode]
         result = function.reduce(np.where(active, values, np.array(neutral).astype(kind)), axis=2, dtype=kind)
@@ -205,8 +252,16 @@ def elect(context: Context, instruction: Instruction) -> Action:
     if not isinstance(items[0], Pair):
         raise m.fault("needs two destinations")
     results = (destination(instruction, items[0].first, B32), destination(instruction, items[0].second, PRED))
-    return Action(instruction, _elect, (), results, Order.PURE, effect=True, converge=WARP,
-                  members=member_mask(context, instruction, items[1]))
+    return Action(
+        instruction,
+        _elect,
+        (),
+        results,
+        Order.PURE,
+        effect=True,
+        converge=WARP,
+        members=member_mask(context, instruction, items[1]),
+    )
 
 
 def _elect(machine: Machine, site: Site, mask: Mask) -> tuple[Array, Array]:
@@ -243,8 +298,12 @@ def barrier(context: Context, instruction: Instruction) -> Action:
 
 def hint(context: Context, instruction: Instruction) -> Action:
     """``nanosleep``, ``setmaxnreg``, ``griddepcontrol``, ``pmevent``: no functional effect."""
-    accepted = {"nanosleep": ("u32",), "griddepcontrol": ("launch_dependents", "wait"), "pmevent": ("mask",),
-                "setmaxnreg": ("inc", "dec", "sync", "aligned", "u32")}
+    accepted = {
+        "nanosleep": ("u32",),
+        "griddepcontrol": ("launch_dependents", "wait"),
+        "pmevent": ("mask",),
+        "setmaxnreg": ("inc", "dec", "sync", "aligned", "u32"),
+    }
     m = Modifiers(instruction)
     while m.choice(*accepted[instruction.mnemonic]):
         pass
@@ -258,6 +317,16 @@ def _nothing(machine: Machine, site: Site, mask: Mask) -> None:
 
 
 TABLE: dict[str, Decoder] = {
-    "shfl": shfl, "vote": vote, "activemask": activemask, "match": match, "redux": redux, "elect": elect,
-    "bar": barrier, "barrier": barrier, "nanosleep": hint, "setmaxnreg": hint, "griddepcontrol": hint, "pmevent": hint,
+    "shfl": shfl,
+    "vote": vote,
+    "activemask": activemask,
+    "match": match,
+    "redux": redux,
+    "elect": elect,
+    "bar": barrier,
+    "barrier": barrier,
+    "nanosleep": hint,
+    "setmaxnreg": hint,
+    "griddepcontrol": hint,
+    "pmevent": hint,
 }

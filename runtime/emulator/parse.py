@@ -26,10 +26,13 @@ from tilewright.runtime.emulator.variables import parse_variable, type_size
 
 HEADER = re.compile(
     r"(?P<linking>(?:\.(?:visible|extern|weak|common)\s+)*)\.(?P<kind>entry|func)\b(?P<pre>(?:\s*\.noreturn|\s*\.attribute\([^)]*\))*)"
-    r"\s*(?:\((?P<returns>[^)]*)\)\s*)?(?P<name>[\w$]+)\s*(?:\((?P<params>[^)]*)\))?(?P<directives>[^{;]*)$", re.S)
+    r"\s*(?:\((?P<returns>[^)]*)\)\s*)?(?P<name>[\w$]+)\s*(?:\((?P<params>[^)]*)\))?(?P<directives>[^{;]*)$",
+    re.S,
+)
 PARAMETER = re.compile(
     r"\.(?:param|reg)\s+(?:\.align\s+(?P<align>\d+)\s+)?\.(?P<type>\w+)(?P<ptr>\s+\.ptr(?:\s+\.(?!align)\w+)?(?:\s+\.align\s+\d+)?)?"
-    r"\s+(?P<name>[\w$%]+)\s*(?:\[(?P<count>\d*)\])?$")
+    r"\s+(?P<name>[\w$%]+)\s*(?:\[(?P<count>\d*)\])?$"
+)
 DIRECTIVE = re.compile(r"\.(\w+)((?:\s*\d+\s*,?)*)")
 REG = re.compile(r"\.reg\s+\.(\w+)\s+(.*)", re.S)
 RANGE = re.compile(r"([\w$%]+?)<(\d+)>")
@@ -38,7 +41,8 @@ VERSION = re.compile(r"\.version\s+(\d+)\.(\d+)")
 LINE_DIRECTIVES = (".version", ".target", ".address_size", ".file", ".loc")
 KNOWN_DIRECTIVES = frozenset(
     "reqntid maxntid minnctapersm maxnreg noreturn pragma explicitcluster reqnctapercluster maxclusterrank "
-    "blocksareclusters abi_preserve abi_preserve_control maxnctapersm".split())
+    "blocksareclusters abi_preserve abi_preserve_control maxnctapersm".split()
+)
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Scope:
             return None
         prefix = name.rstrip("0123456789")
         entry = self.ranges.get(prefix)
-        digits = name[len(prefix):]
+        digits = name[len(prefix) :]
         if entry is None or not digits or len(digits) > 9 or int(digits) >= entry[1]:
             return None
         register = self.registers[name] = Register(name, entry[0])
@@ -139,7 +143,7 @@ class _ModuleParser:
     def _line_directive(self, line: int) -> None:
         end = self.text.find("\n", self.position)
         end = len(self.text) if end < 0 else end
-        statement = self.text[self.position:end].strip()
+        statement = self.text[self.position : end].strip()
         self.position = end
         version = VERSION.match(statement)
         if version:
@@ -147,7 +151,7 @@ class _ModuleParser:
             if not (6, 0) <= self.module.version <= (9, 9):
                 raise PtxSyntaxError(f"PTX version {version[1]}.{version[2]} is not one of 6.0 to 9.x", line)
         elif statement.startswith(".target"):
-            self.module.target = tuple(name.strip() for name in statement[len(".target"):].split(","))
+            self.module.target = tuple(name.strip() for name in statement[len(".target") :].split(","))
         elif statement.startswith(".file"):
             match = re.match(r'\.file\s+(\d+)\s+"([^"]*)"', statement)
             if match:
@@ -156,15 +160,17 @@ class _ModuleParser:
     def _declaration(self, line: int) -> None:
         match = re.compile(r"[;{]").search(self.text, self.position)
         if match is None:
-            raise PtxSyntaxError(f"unfinished statement `{self.text[self.position:self.position + 60].strip()}`", line)
-        head = self.text[self.position:match.start()].strip()
+            raise PtxSyntaxError(
+                f"unfinished statement `{self.text[self.position : self.position + 60].strip()}`", line
+            )
+        head = self.text[self.position : match.start()].strip()
         if re.search(r"\.(entry|func)\b", head):
             self._function(head, match.group() == "{", match.end(), line)
             return
         end = self.text.find(";", self.position)
         if end < 0 or end - self.position > 1 << 24:
             raise PtxSyntaxError("variable declaration without `;`", line)
-        statement = self.text[self.position:end].strip()
+        statement = self.text[self.position : end].strip()
         self.position = end + 1
         if statement.startswith((".pragma", ".alias")):
             return
@@ -243,7 +249,7 @@ class _BodyParser:
         while self.depth:
             match = match_statement(text, position)
             if match is None:
-                self._fail(position)
+                raise self._fault(position)
             kind, position = match.lastgroup, match.end()
             if kind == "code":
                 line = owner.line_at(match.start(kind))
@@ -256,13 +262,15 @@ class _BodyParser:
                 self._brace(kind == "open", owner.line_at(match.start(kind or 0)))
         owner.position = position
 
-    def _fail(self, position: int) -> None:
+    def _fault(self, position: int) -> PtxSyntaxError:
         text = self.owner.text
-        rest = text[position:position + 200].strip()
-        line = self.owner.line_at(position + len(text[position:position + 4096]) - len(text[position:position + 4096].lstrip()))
+        rest = text[position : position + 200].strip()
+        line = self.owner.line_at(
+            position + len(text[position : position + 4096]) - len(text[position : position + 4096].lstrip())
+        )
         if not rest:
-            raise PtxSyntaxError(f"the text ends inside `{self.function.name}`", line)
-        raise PtxSyntaxError(f"cannot read `{rest.splitlines()[0][:80]}`", line)
+            return PtxSyntaxError(f"the text ends inside `{self.function.name}`", line)
+        return PtxSyntaxError(f"cannot read `{rest.splitlines()[0][:80]}`", line)
 
     def _location(self, statement: str) -> None:
         match = LOC.match(statement)
@@ -294,7 +302,7 @@ class _BodyParser:
         """Point the branches of the scope at its own labels, which are renamed to be unique."""
         if not scope.labels:
             return
-        for instruction in self.function.body[scope.start:]:
+        for instruction in self.function.body[scope.start :]:
             target = instruction.operands[-1] if instruction.parts[0] == "bra" and instruction.operands else None
             if isinstance(target, Symbol) and target.name in scope.labels:
                 instruction.operands = (Symbol(scope.labels[target.name]),)

@@ -10,6 +10,7 @@ from tilewright.runtime.emulator.blocks import Block, build_blocks, is_cta_barri
 from tilewright.runtime.emulator.decode import Context, Place, source
 from tilewright.runtime.emulator.inline import inline_calls
 from tilewright.runtime.emulator.layout import Layout, build_layout
+from tilewright.runtime.emulator.matrix_hazards import block_events, register_universe
 from tilewright.runtime.emulator.opcodes import decode
 from tilewright.runtime.emulator.pack import group_actions, reads, writes
 from tilewright.runtime.emulator.parse import ParsedModule
@@ -38,6 +39,9 @@ class Program:
         self.blocks: list[Block] = self._build()
         self.rows = RowMap()
         self._groups: dict[int, list[list[Action]]] = {}
+        self._spins: bool | None = None
+        universe = register_universe(self.blocks)
+        self.matrix_events = [block_events(block, universe) for block in self.blocks] if universe else []
         self._place_registers()
 
     def _build(self) -> list[Block]:
@@ -98,8 +102,10 @@ class Program:
 
     @property
     def spins(self) -> bool:
-        """Whether a loop reads memory that another CTA may write: atomics or strong loads that are not of shared memory."""
-        return any(_may_poll(block) for block in self.blocks)
+        """Whether the kernel may wait for other CTAs: atomics or strong loads that are not of shared memory."""
+        if self._spins is None:
+            self._spins = any(_may_poll(block) for block in self.blocks)
+        return self._spins
 
     def source_line(self, instruction: Instruction) -> str | None:
         """``file:line`` of the language that the PTX was compiled from."""

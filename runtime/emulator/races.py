@@ -56,18 +56,20 @@ class RaceDetector:
 
     def __init__(self, machine: Machine, cell: int, proxies: bool, global_races: GlobalRaces | None) -> None:
         self.machine = machine
-        self.know = Knowledge(machine, proxies)
+        self.know = Knowledge(machine, proxies, global_races is not None and machine.program.spins)
         self.shadow = Shadow(len(machine.shared.data), cell, self.know.domain // WARP)
         self.globals = global_races
         self.released: dict[int, tuple[Array, Array | None]] = {}
         self.collecting: dict[int, tuple[Array, Array | None]] = {}
         self.group_of: dict[int, int] = {}
+        self.strong_now = False
 
     # -- accesses by threads --------------------------------------------------------------------------------------
 
     def access(self, site: Site, access: Access, write: bool, kind: int = PLAIN, new: Array | None = None) -> None:
         """A load or store by threads in program order; ``new`` are the values of a store, (accesses, items)."""
         lanes = access.lanes()
+        kind = ATOMIC if self.strong_now and kind == PLAIN else kind
         if access.arena is self.machine.shared:
             actors = self.know.column[lanes]
             clocks = self.know.clocks(lanes)
@@ -75,7 +77,7 @@ class RaceDetector:
             if write and new is not None:
                 self._collisions(site, access, lanes, actors, new)
         elif access.arena is self.machine.global_memory and self.globals is not None:
-            self.globals.access(self, site, access, lanes, write, kind)
+            self.globals.access(self, site, access, lanes, write, kind, new)
 
     def atomic(self, site: Site, access: Access) -> None:
         self.access(site, access, True, ATOMIC)
@@ -95,16 +97,35 @@ class RaceDetector:
         different = lost & (new != new[winner]).any(axis=1)
         if different.any():
             index = int(np.argmax(different))
-            self._finding(site, access, index, lanes, int(np.count_nonzero(different)), "two lanes write different values",
-                          int(actors[winner[index]]), site.line(int(access.rows()[index])), "error")
+            self._finding(
+                site,
+                access,
+                index,
+                lanes,
+                int(np.count_nonzero(different)),
+                "two lanes write different values",
+                int(actors[winner[index]]),
+                site.line(int(access.rows()[index])),
+                "error",
+            )
 
-    def shared(self, site: Site, access: Access, lanes: Array, actors: Array, clocks: Array, write: bool,
-               kind: int, new: Array | None = None) -> None:
+    def shared(
+        self,
+        site: Site,
+        access: Access,
+        lanes: Array,
+        actors: Array,
+        clocks: Array,
+        write: bool,
+        kind: int,
+        new: Array | None = None,
+    ) -> None:
         """Check and record accesses. ``lanes`` give the knowledge, ``actors`` and ``clocks`` are recorded."""
         shadow = self.shadow
         cells = shadow.cells(access.offsets, access.size)
         lines = np.array([instruction.line for instruction in site.instructions], np.int32)[
-            np.minimum(access.rows(), site.count - 1)]
+            np.minimum(access.rows(), site.count - 1)
+        ]
         self._against_writers(site, access, cells, lanes, actors, write, kind, new)
         if not write:
             bank = shadow.warps if kind == ENGINE else 0
@@ -120,8 +141,17 @@ class RaceDetector:
         shadow.write_line[cells] = lines[:, None]
         shadow.write_kind[cells] = kind
 
-    def _against_writers(self, site: Site, access: Access, cells: Array, lanes: Array, actors: Array, write: bool,
-                         kind: int, new: Array | None) -> None:
+    def _against_writers(
+        self,
+        site: Site,
+        access: Access,
+        cells: Array,
+        lanes: Array,
+        actors: Array,
+        write: bool,
+        kind: int,
+        new: Array | None,
+    ) -> None:
         shadow, know = self.shadow, self.know
         writer = shadow.writer[cells]
         if (writer < 0).all():
@@ -132,14 +162,23 @@ class RaceDetector:
         if kind == ATOMIC and bad.any():
             bad &= shadow.write_kind[cells] != ATOMIC
         if new is not None and bad.any():
-            bad &= ~self._unchanged(access, new)[:, None]
+            bad &= ~self.unchanged(access, new)[:, None]
         if bad.any():
             self._report(site, access, cells, lanes, bad, "write after write" if write else "read after write")
         if kind == ENGINE and know.fenced is not None:
             self._against_generic(site, access, cells, lanes, writer, past, bad, write)
 
-    def _against_generic(self, site: Site, access: Access, cells: Array, lanes: Array, writer: Array, past: Array,
-                         already: Array, write: bool) -> None:
+    def _against_generic(
+        self,
+        site: Site,
+        access: Access,
+        cells: Array,
+        lanes: Array,
+        writer: Array,
+        past: Array,
+        already: Array,
+        write: bool,
+    ) -> None:
         """The async proxy meets data written through the generic proxy."""
         shadow, know = self.shadow, self.know
         if write:
@@ -155,14 +194,19 @@ class RaceDetector:
         if lenient and not self.machine.options.strict:
             return
         self.machine.finding(
-            "missing-proxy-fence", "the async proxy reads data written through the generic proxy with no "
-            "fence.proxy.async between", site, int(access.rows()[row]), [int(lanes[row])],
+            "missing-proxy-fence",
+            "the async proxy reads data written through the generic proxy with no fence.proxy.async between",
+            site,
+            int(access.rows()[row]),
+            [int(lanes[row])],
             int(access.offsets[row]) % self.machine.shared_stride,
             other=self._party(int(writer[row, column]), int(shadow.write_line[cells[row, column]])),
-            severity="warning" if lenient else "error")
+            severity="warning" if lenient else "error",
+        )
 
-    def _against_readers(self, site: Site, access: Access, cells: Array, lanes: Array, actors: Array,
-                         kind: int) -> None:
+    def _against_readers(
+        self, site: Site, access: Access, cells: Array, lanes: Array, actors: Array, kind: int
+    ) -> None:
         shadow, know = self.shadow, self.know
         touched = shadow.was_read[cells]
         if not touched.any():
@@ -173,17 +217,27 @@ class RaceDetector:
         known = know.rows[lanes[picked][:, None, None], np.maximum(reader, 0)]
         bad = (reader >= 0) & (reader != actors[picked][:, None, None]) & (shadow.read_clock[part] > known)
         if bad.any():
-            certain = bad & ~self._known_by_group(reader, shadow.read_clock[part], lanes[picked]) if self.group_of else bad
+            certain = (
+                bad & ~self._known_by_group(reader, shadow.read_clock[part], lanes[picked]) if self.group_of else bad
+            )
             chosen = certain if certain.any() else bad
             row, column, slot = np.argwhere(chosen)[0]
             cell = part[row, column]
-            self._finding(site, access, int(picked[row]), lanes, int(np.count_nonzero(chosen.any(axis=(1, 2)))),
-                          "write after read", int(shadow.reader[cell, slot]), int(shadow.read_line[cell, slot]),
-                          "error" if certain.any() else "warning")
+            self._finding(
+                site,
+                access,
+                int(picked[row]),
+                lanes,
+                int(np.count_nonzero(chosen.any(axis=(1, 2)))),
+                "write after read",
+                int(shadow.reader[cell, slot]),
+                int(shadow.read_line[cell, slot]),
+                "error" if certain.any() else "warning",
+            )
         shadow.reader[part] = -1
         shadow.was_read[part] = False
 
-    def _unchanged(self, access: Access, new: Array) -> Array:
+    def unchanged(self, access: Access, new: Array) -> Array:
         """Stores of the value that is there already: every order gives the same memory."""
         item = access.size // new.shape[1]
         old = access.arena.view(False, item, new.shape[1])[access.offsets // access.size]
@@ -202,20 +256,47 @@ class RaceDetector:
         row, column = np.argwhere(bad)[0]
         cell = cells[row, column]
         count = int(np.count_nonzero(bad.any(axis=1)))
-        self._finding(site, access, int(row), lanes, count, what, int(self.shadow.writer[cell]),
-                      int(self.shadow.write_line[cell]), "error")
+        self._finding(
+            site,
+            access,
+            int(row),
+            lanes,
+            count,
+            what,
+            int(self.shadow.writer[cell]),
+            int(self.shadow.write_line[cell]),
+            "error",
+        )
 
-    def _finding(self, site: Site, access: Access, index: int, lanes: Array, count: int, what: str, actor: int,
-                 line: int, severity: str) -> None:
+    def _finding(
+        self,
+        site: Site,
+        access: Access,
+        index: int,
+        lanes: Array,
+        count: int,
+        what: str,
+        actor: int,
+        line: int,
+        severity: str,
+    ) -> None:
         machine = self.machine
         lane = int(lanes[index])
         if severity == "warning":
             if not machine.options.strict:
                 return
             what += " (ordered only if a wgmma wait covers the warpgroup)"
-        machine.finding("race" if severity == "error" else "strict-wgmma-wait", f"{what} in shared memory without synchronisation", site, int(access.rows()[index]),
-                        [lane], int(access.offsets[index]) % machine.shared_stride,
-                        other=self._party(actor, line), severity=severity, count=count)
+        machine.finding(
+            "race" if severity == "error" else "strict-wgmma-wait",
+            f"{what} in shared memory without synchronisation",
+            site,
+            int(access.rows()[index]),
+            [lane],
+            int(access.offsets[index]) % machine.shared_stride,
+            other=self._party(actor, line),
+            severity=severity,
+            count=count,
+        )
 
     def _party(self, actor: int, line: int) -> str:
         return f"{self.know.describe(actor, 0)} at PTX line {line}"
@@ -225,7 +306,9 @@ class RaceDetector:
     def copy_issued(self, site: Site, access: Access, lanes: Array) -> None:
         """cp.async writes shared memory some time before the wait for its group."""
         groups = self.machine.engines.copies.committed[lanes] + 1
-        self.shared(site, access, lanes, self.know.column[lanes] + self.know.domain, groups.astype(np.uint32), True, COPY)
+        self.shared(
+            site, access, lanes, self.know.column[lanes] + self.know.domain, groups.astype(np.uint32), True, COPY
+        )
 
     def copies_waited(self, lanes: Array, groups: Array) -> None:
         """The lanes' copies up to these group numbers are done."""
@@ -285,9 +368,29 @@ class RaceDetector:
 
     def engine_write(self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject) -> None:
         """TMA writes shared memory; it is over when the barrier's current phase is."""
-        actor = self.know.actor(("tma", barrier.offset),
-                                f"TMA of the mbarrier at shared {barrier.offset % self.machine.shared_stride:#x}")
+        actor = self.know.actor(
+            ("tma", barrier.offset), f"TMA of the mbarrier at shared {barrier.offset % self.machine.shared_stride:#x}"
+        )
         self._engine(site, lane, offsets, size, actor, barrier.completed + 1, True)
+        self._init_visible(site, lane, barrier)
+
+    def _init_visible(self, site: Site, lane: int, barrier: BarrierObject) -> None:
+        """The async proxy signals an mbarrier whose init no fence has made visible to it (strict reading)."""
+        know, cell = self.know, barrier.offset // self.shadow.cell
+        writer = int(self.shadow.writer[cell])
+        if know.fenced is None or writer < 0 or not self.machine.options.strict:
+            return
+        if self.shadow.write_kind[cell] == OBJECT and self.shadow.write_clock[cell] > know.fenced[lane, writer]:
+            self.machine.finding(
+                "missing-init-fence",
+                "the async proxy uses an mbarrier whose init no fence.mbarrier_init or fence.proxy.async follows",
+                site,
+                0,
+                [lane],
+                barrier.offset % self.machine.shared_stride,
+                other=self._party(writer, int(self.shadow.write_line[cell])),
+                severity="warning",
+            )
 
     def engine_read(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int) -> None:
         self._engine(site, lane, offsets, size, actor, clock, False)
@@ -296,16 +399,45 @@ class RaceDetector:
         lanes = np.full(len(offsets), lane)
         positions = lanes.copy()
         access = Access(self.machine.shared, offsets, positions, self.machine.lanes, size)
-        self.shared(site, access, lanes, np.full(len(offsets), actor, np.int64),
-                    np.full(len(offsets), clock, np.uint32), write, ENGINE)
+        self.shared(
+            site,
+            access,
+            lanes,
+            np.full(len(offsets), actor, np.int64),
+            np.full(len(offsets), clock, np.uint32),
+            write,
+            ENGINE,
+        )
 
-    def strong(self, site: Site, mask: Mask, base: Array, offset: Array, space: str, size: int, semantics: str,
-               scope: str | None) -> AbstractContextManager[None]:
+    def strong(
+        self,
+        site: Site,
+        mask: Mask,
+        base: Array,
+        offset: Array,
+        space: str,
+        size: int,
+        semantics: str,
+        scope: str | None,
+    ) -> AbstractContextManager[None]:
         from contextlib import nullcontext
 
         if self.globals is None:
             return nullcontext()
         return self.globals.strong(self, site, mask, base, offset, space, size, semantics, scope)
+
+
+def global_cell(program: Any) -> int:
+    """Bytes of the smallest global access of a kernel."""
+    smallest = 16
+    for block in program.blocks:
+        for instruction in block.instructions:
+            if instruction.mnemonic in ("ld", "st", "atom", "red"):
+                if not any(part.split("::")[0] in ("shared", "param", "local", "const") for part in instruction.parts):
+                    smallest = min(smallest, _access_bytes(instruction.parts))
+            elif instruction.mnemonic == "cp":
+                smallest = min(smallest, 1 if "tensor" in instruction.parts else 4)
+    return smallest
 
 
 def detector_options(program: Any) -> tuple[int, bool]:

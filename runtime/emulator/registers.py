@@ -76,7 +76,7 @@ class Rows:
         """Values as (registers, lanes)."""
         if isinstance(self.index, slice):
             return self.base[self.index, columns]
-        return self.base[self.index][:, columns]
+        return np.asarray(self.base[self.index][:, columns])
 
     def write(self, columns: Any, values: Array) -> None:
         if isinstance(self.index, slice):

@@ -38,11 +38,17 @@ class ScalarType:
 
 
 UNSIGNED: dict[int, np.dtype[Any]] = {
-    1: np.dtype(np.bool_), 8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.uint32),
+    1: np.dtype(np.bool_),
+    8: np.dtype(np.uint8),
+    16: np.dtype(np.uint16),
+    32: np.dtype(np.uint32),
     64: np.dtype(np.uint64),
 }
 SIGNED: dict[int, np.dtype[Any]] = {
-    8: np.dtype(np.int8), 16: np.dtype(np.int16), 32: np.dtype(np.int32), 64: np.dtype(np.int64),
+    8: np.dtype(np.int8),
+    16: np.dtype(np.int16),
+    32: np.dtype(np.int32),
+    64: np.dtype(np.int64),
 }
 FLOAT: dict[int, np.dtype[Any]] = {16: np.dtype(np.float16), 32: np.dtype(np.float32), 64: np.dtype(np.float64)}
 
@@ -54,8 +60,21 @@ def _table() -> dict[str, ScalarType]:
         rows.append(ScalarType(f"u{bits}", bits, "u", UNSIGNED[bits]))
         rows.append(ScalarType(f"s{bits}", bits, "s", SIGNED[bits]))
     rows.extend(ScalarType(f"f{bits}", bits, "f", FLOAT[bits]) for bits in (16, 32, 64))
-    raw = {"bf16": 16, "f16x2": 32, "bf16x2": 32, "tf32": 32, "e4m3": 8, "e5m2": 8, "e4m3x2": 16, "e5m2x2": 16,
-           "e4m3x4": 32, "e5m2x4": 32, "u16x2": 32, "s16x2": 32, "f32x2": 64}
+    raw = {
+        "bf16": 16,
+        "f16x2": 32,
+        "bf16x2": 32,
+        "tf32": 32,
+        "e4m3": 8,
+        "e5m2": 8,
+        "e4m3x2": 16,
+        "e5m2x2": 16,
+        "e4m3x4": 32,
+        "e5m2x4": 32,
+        "u16x2": 32,
+        "s16x2": 32,
+        "f32x2": 64,
+    }
     rows.extend(ScalarType(name, bits, "x", UNSIGNED[bits]) for name, bits in raw.items())
     rows.append(ScalarType("b128", 128, "b", UNSIGNED[64]))
     return {row.name: row for row in rows}

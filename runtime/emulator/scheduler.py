@@ -105,7 +105,7 @@ class Scheduler:
         mask = self.strands.pop(chosen)
         warps = np.flatnonzero(mask.reshape(-1, WARP).any(1))
         if len(warps) > 1 and not starving:
-            return chosen, self._only(chosen, mask, warps[len(warps) // 2:])
+            return chosen, self._only(chosen, mask, warps[len(warps) // 2 :])
         return chosen, mask
 
     def _only(self, block: int, mask: Array, warps: Array) -> Array:
@@ -140,6 +140,8 @@ class Scheduler:
                 mask = ready
             full = machine.all_alive and bool(mask.all())
             machine.counters.block(index, mask)
+            if machine.hazards is not None and machine.program.matrix_events[index]:
+                machine.hazards.block(machine.program.matrix_events[index], mask)
             argument: Any = True if full else mask
             for step in machine.block_steps(index):
                 step(argument)
@@ -209,8 +211,9 @@ class Scheduler:
                 self.add(target, chosen)
         outside = taken & (index >= len(block.targets))
         if outside.any():
-            self.machine.report("branch-table", "index outside the branch table", block.instructions[-1],
-                                np.flatnonzero(outside))
+            self.machine.report(
+                "branch-table", "index outside the branch table", block.instructions[-1], np.flatnonzero(outside)
+            )
             self._exit(outside)
 
     def _exit(self, mask: Array) -> None:
@@ -247,8 +250,11 @@ class Scheduler:
             touched = mask.reshape(-1, WARP).any(1) if block.converge == WARP else np.ones(machine.warps, bool)
             if block.converge > WARP:
                 group = block.converge // WARP
-                touched = np.repeat(mask.reshape(-1, block.converge).any(1), group) \
-                    if machine.padded % block.converge == 0 else np.ones(machine.warps, bool)
+                touched = (
+                    np.repeat(mask.reshape(-1, block.converge).any(1), group)
+                    if machine.padded % block.converge == 0
+                    else np.ones(machine.warps, bool)
+                )
             return np.asarray(machine.alive & np.repeat(touched, WARP))
         members = self._members(block)
         named = np.where(mask, members, 0).reshape(-1, WARP)
@@ -261,7 +267,9 @@ class Scheduler:
             return np.full(self.machine.lanes, block.members, np.uint32)
         value = self.machine.binder.operand([block.members])
         value = value() if callable(value) else value
-        return np.broadcast_to(np.asarray(value).reshape(1, -1), (1, self.machine.lanes))[0].astype(np.uint32)
+        return np.asarray(
+            np.broadcast_to(np.asarray(value).reshape(1, -1), (1, self.machine.lanes))[0].astype(np.uint32)
+        )
 
     def _ready(self, block: Block, mask: Array) -> Array | None:
         """The lanes whose wait condition holds; the others are parked until something changes."""
@@ -320,11 +328,21 @@ class Scheduler:
         machine = self.machine
         for index, mask in self.parked.items():
             block = self.blocks[index]
-            machine.report("deadlock", "threads wait for ever", block.instructions[0], np.flatnonzero(mask),
-                           other=machine.engines.describe_wait(block, mask))
+            machine.report(
+                "deadlock",
+                "threads wait for ever",
+                block.instructions[0],
+                np.flatnonzero(mask),
+                other=machine.engines.describe_wait(block, mask),
+            )
         for index, mask in self.gathering.items():
-            machine.report("deadlock", "threads wait for the rest of their warp, which never arrives",
-                           self._gathering_instruction(index), np.flatnonzero(mask), other=self._whereabouts(mask))
+            machine.report(
+                "deadlock",
+                "threads wait for the rest of their warp, which never arrives",
+                self._gathering_instruction(index),
+                np.flatnonzero(mask),
+                other=self._whereabouts(mask),
+            )
         self.barriers.report_deadlock()
         raise EmulationStopped("deadlock")
 
@@ -367,12 +385,20 @@ class Scheduler:
             if machine.engines.complete_one():
                 self.wake_parked()
                 return
-            machine.report("deadlock", "threads spin for ever: no register and no memory changes any more",
-                           self.blocks[index].instructions[0], np.flatnonzero(mask))
+            machine.report(
+                "deadlock",
+                "threads spin for ever: no register and no memory changes any more",
+                self.blocks[index].instructions[0],
+                np.flatnonzero(mask),
+            )
             raise EmulationStopped("livelock")
         if machine.steps > machine.options.max_steps:
-            machine.report("step-limit", f"stopped after {machine.steps} blocks", self.blocks[index].instructions[0],
-                           np.flatnonzero(mask))
+            machine.report(
+                "step-limit",
+                f"stopped after {machine.steps} blocks",
+                self.blocks[index].instructions[0],
+                np.flatnonzero(mask),
+            )
             raise EmulationStopped("step limit")
 
 

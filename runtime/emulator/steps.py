@@ -44,15 +44,16 @@ class Binder:
             return _ufunc(first.function, arguments, target)
         return _pure(first.function, arguments, writers)
 
-    def _effect(self, group: list[Action], arguments: list[Any], writers: list[Any],
-                guard: Callable[[Mask], Array] | None) -> Step:
+    def _effect(
+        self, group: list[Action], arguments: list[Any], writers: list[Any], guard: Callable[[Mask], Array] | None
+    ) -> Step:
         site = Site(tuple(action.instruction for action in group))
         function, machine = group[0].function, self.machine
 
         def step(mask: Mask) -> None:
             if guard is not None:
                 mask = guard(mask)
-                if not mask.any():  # type: ignore[union-attr]
+                if not mask.any():
                     return
             values = [argument() if callable(argument) else argument for argument in arguments]
             result = function(machine, site, mask, *values)
@@ -73,7 +74,7 @@ class Binder:
 
         def apply(mask: Mask) -> Array:
             predicate = ~base[index] if negated else base[index]
-            return predicate if mask is True else predicate & mask
+            return np.asarray(predicate if mask is True else predicate & mask)
 
         return apply
 

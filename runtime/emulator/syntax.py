@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 
 class Register:
@@ -85,7 +85,7 @@ class Group:
     items: tuple[Operand, ...]
 
 
-Operand = Union[Register, Negated, Immediate, Symbol, Special, Sink, Vector, Pair, Memory, Group]
+Operand: TypeAlias = "Register | Negated | Immediate | Symbol | Special | Sink | Vector | Pair | Memory | Group"
 
 
 class Instruction:
@@ -97,8 +97,15 @@ class Instruction:
 
     __slots__ = ("guard", "line", "negated", "opcode", "operands", "parts", "source")
 
-    def __init__(self, opcode: str, operands: tuple[Operand, ...], guard: Register | None, negated: bool, line: int,
-                 source: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        opcode: str,
+        operands: tuple[Operand, ...],
+        guard: Register | None,
+        negated: bool,
+        line: int,
+        source: tuple[int, int] | None,
+    ) -> None:
         self.opcode = opcode
         self.parts = opcode.split(".")
         self.operands = operands

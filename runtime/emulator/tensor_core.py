@@ -28,8 +28,11 @@ class BlockSum:
 
 
 MODELS: dict[tuple[str, str], BlockSum] = {
-    ("sm80", "half"): BlockSum(8, 1), ("sm80", "tf32"): BlockSum(4, 1),
-    ("sm90", "half"): BlockSum(16, 2), ("sm90", "tf32"): BlockSum(8, 2), ("sm90", "byte"): BlockSum(32, 0, 13),
+    ("sm80", "half"): BlockSum(8, 1),
+    ("sm80", "tf32"): BlockSum(4, 1),
+    ("sm90", "half"): BlockSum(16, 2),
+    ("sm90", "tf32"): BlockSum(8, 2),
+    ("sm90", "byte"): BlockSum(32, 0, 13),
 }
 
 
@@ -71,7 +74,7 @@ def _block_sum(a: Array, b: Array, c: Array, block: BlockSum) -> Array:
     single = exact.astype(F4)
     back = single.astype(F8)
     cut = np.where(np.abs(back) > np.abs(exact), np.nextafter(single, F4(0)), single)
-    return np.where(np.isfinite(exact), cut, products.sum(axis=-2) + c).astype(F8)
+    return np.asarray(np.where(np.isfinite(exact), cut, products.sum(axis=-2) + c).astype(F8))
 
 
 def to_half(values: Array) -> Array:

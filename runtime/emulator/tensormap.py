@@ -9,7 +9,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-
 from tilewright.runtime.emulator.errors import LaunchError
 from tilewright.runtime.emulator.scalar_types import Array
 
@@ -56,8 +55,15 @@ class TensorMap:
     mode: str = "tiled"
 
     @classmethod
-    def tiled(cls, array: Array, box: Sequence[int], swizzle: int = 0, element_strides: Sequence[int] | None = None,
-              fill: int = 0, interleave: int = 0) -> TensorMap:
+    def tiled(
+        cls,
+        array: Array,
+        box: Sequence[int],
+        swizzle: int = 0,
+        element_strides: Sequence[int] | None = None,
+        fill: int = 0,
+        interleave: int = 0,
+    ) -> TensorMap:
         """A map in tile mode, as ``cuTensorMapEncodeTiled`` makes it.
 
         Args:
@@ -109,8 +115,18 @@ class TensorMap:
         array = self.array
         rank = array.ndim
         is_float = array.dtype.kind not in "iub"
-        head = HEADER.pack(MAGIC, array.itemsize, rank, SWIZZLES.index(self.swizzle), self.interleave, self.fill,
-                           self.mode == "im2col", is_float, ELEMENTS.index(_element(array)), address)
+        head = HEADER.pack(
+            MAGIC,
+            array.itemsize,
+            rank,
+            SWIZZLES.index(self.swizzle),
+            self.interleave,
+            self.fill,
+            self.mode == "im2col",
+            is_float,
+            ELEMENTS.index(_element(array)),
+            address,
+        )
         dims = array.shape[::-1] + (1,) * (5 - rank)
         strides = (array.strides[::-1] + (0,) * (5 - rank))[1:]
         box = self.box + (1,) * (5 - len(self.box))
@@ -122,8 +138,16 @@ class TensorMap:
 
 def _element(array: Array) -> str:
     """PTX name of the element type; what TMA cannot reduce is raw bytes."""
-    table = {"float16": "f16", "float32": "f32", "float64": "f64", "bfloat16": "bf16", "int32": "s32", "int64": "s64",
-             "int8": "s8", "int16": "s16"}
+    table = {
+        "float16": "f16",
+        "float32": "f32",
+        "float64": "f64",
+        "bfloat16": "bf16",
+        "int32": "s32",
+        "int64": "s64",
+        "int8": "s8",
+        "int16": "s16",
+    }
     return table.get(array.dtype.name, f"u{8 * min(array.itemsize, 8)}")
 
 
@@ -134,8 +158,20 @@ def decode_map(data: bytes) -> MapFields | None:
         return None
     values = struct.unpack_from("<5I4Q5H5B", data, HEADER.size)
     corners = struct.unpack_from("<3h3h", data, HEADER.size + struct.calcsize("<5I4Q5H5B"))
-    return MapFields(address, item, rank, SWIZZLES[swizzle], interleave, fill, bool(im2col), values[:rank],
-                     (item, *values[5:5 + rank - 1]), values[9:9 + rank], values[14:14 + rank],
-                     corners[:3], corners[3:], bool(is_float), ELEMENTS[element % len(ELEMENTS)])
-
-
+    return MapFields(
+        address,
+        item,
+        rank,
+        SWIZZLES[swizzle],
+        interleave,
+        fill,
+        bool(im2col),
+        values[:rank],
+        (item, *values[5 : 5 + rank - 1]),
+        values[9 : 9 + rank],
+        values[14 : 14 + rank],
+        corners[:3],
+        corners[3:],
+        bool(is_float),
+        ELEMENTS[element % len(ELEMENTS)],
+    )

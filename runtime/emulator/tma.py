@@ -1,7 +1,7 @@
 """Bulk copies and TMA: tensor tiles between global and shared memory, signalled by mbarriers or bulk groups.
 
-PTX ISA, "cp.async.bulk", "cp.async.bulk.tensor", "cp.reduce.async.bulk". A load counts the bytes of the whole box on its
-mbarrier, also those outside the tensor (assumed, as published kernels need it).
+PTX ISA, "cp.async.bulk", "cp.async.bulk.tensor", "cp.reduce.async.bulk". A load counts the bytes of the whole box on
+its mbarrier, also those outside the tensor (assumed, as published kernels need it).
 """
 
 from __future__ import annotations
@@ -80,12 +80,20 @@ def _view(arena: Arena, item: int) -> Array:
 
 
 class TensorLoad:
-    """A pending load of bytes into shared memory; ``targets`` are (arena base of the box, mbarrier offset, CTA slot)."""
+    """A pending load of bytes into shared memory; ``targets`` are (byte places, mbarrier offset)."""
 
     __slots__ = ("done", "engine", "fields", "lane", "reads", "site", "targets", "tile")
 
-    def __init__(self, engine: BulkEngine, site: Site, lane: int, tile: Tile, fields: MapFields | None,
-                 targets: list[tuple[Array, int]], reads: Any) -> None:
+    def __init__(
+        self,
+        engine: BulkEngine,
+        site: Site,
+        lane: int,
+        tile: Tile,
+        fields: MapFields | None,
+        targets: list[tuple[Array, int]],
+        reads: Any,
+    ) -> None:
         self.engine, self.site, self.lane = engine, site, lane
         self.tile, self.fields, self.targets, self.reads = tile, fields, targets, reads
         self.done = False
@@ -115,8 +123,9 @@ class TensorStore:
 
     __slots__ = ("combine", "done", "engine", "group", "kind", "lane", "places", "site", "tile", "values")
 
-    def __init__(self, engine: BulkEngine, site: Site, lane: int, tile: Tile, places: Array, group: int,
-                 combine: Any, kind: Any) -> None:
+    def __init__(
+        self, engine: BulkEngine, site: Site, lane: int, tile: Tile, places: Array, group: int, combine: Any, kind: Any
+    ) -> None:
         self.engine, self.site, self.lane, self.tile = engine, site, lane, tile
         self.places, self.group, self.combine, self.kind = places, group, combine, kind
         self.values: Array | None = None
@@ -162,13 +171,14 @@ class BulkEngine:
     def fields(self, site: Site, lane: int, address: int) -> MapFields | None:
         """Decode the tensor map at a generic or parameter address."""
         machine = self.machine
-        for access in machine.memory.resolve(site, np.arange(machine.lanes) == lane, "generic",
-                                             np.full((1, machine.lanes), address, np.int64), 64):
+        for access in machine.memory.resolve(
+            site, np.arange(machine.lanes) == lane, "generic", np.full((1, machine.lanes), address, np.int64), 64
+        ):
             access = machine.memory.checked(site, access, VALID | INITIALISED, "tensor map read")
             if not len(access.offsets):
                 return None
             start = int(access.offsets[0])
-            found = decode_map(access.arena.data[start:start + 128].tobytes())
+            found = decode_map(access.arena.data[start : start + 128].tobytes())
             if found is None:
                 machine.finding("tensor-map", "the address holds no tensor map", site, 0, [lane], address)
             return found
@@ -182,11 +192,14 @@ class BulkEngine:
             machine.finding("out-of-bounds", "bulk copy outside shared memory", site, 0, [lane], address)
             return None
         if offset % alignment:
-            machine.finding("misaligned", f"a bulk copy needs {alignment}-byte alignment in shared memory", site, 0,
-                            [lane], address)
+            machine.finding(
+                "misaligned", f"a bulk copy needs {alignment}-byte alignment in shared memory", site, 0, [lane], address
+            )
             return None
         if offset % machine.shared_stride + size > machine.shared_stride:
-            machine.finding("out-of-bounds", f"bulk copy of {size} bytes runs past shared memory", site, 0, [lane], address)
+            machine.finding(
+                "out-of-bounds", f"bulk copy of {size} bytes runs past shared memory", site, 0, [lane], address
+            )
             return None
         return offset
 
@@ -197,19 +210,31 @@ class BulkEngine:
             return [offset]
         first = int(machine.cluster_first[lane])
         inner = offset % machine.shared_stride
-        return [(first + rank) * machine.shared_stride + inner for rank in range(machine.cluster_size)
-                if cta_mask >> rank & 1]
+        return [
+            (first + rank) * machine.shared_stride + inner
+            for rank in range(machine.cluster_size)
+            if cta_mask >> rank & 1
+        ]
 
     # -- loads ----------------------------------------------------------------------------------------------------
 
-    def load_tensor(self, site: Site, lane: int, target: int, map_address: int, coordinates: list[int], barrier: int,
-                    cta_mask: int | None) -> None:
+    def load_tensor(
+        self,
+        site: Site,
+        lane: int,
+        target: int,
+        map_address: int,
+        coordinates: list[int],
+        barrier: int,
+        cta_mask: int | None,
+    ) -> None:
         fields = self.fields(site, lane, map_address)
         if fields is None:
             return
         if fields.rank != len(coordinates):
-            self.machine.finding("tensor-map", f"a map of rank {fields.rank} with {len(coordinates)} coordinates", site, 0,
-                                 [lane])
+            self.machine.finding(
+                "tensor-map", f"a map of rank {fields.rank} with {len(coordinates)} coordinates", site, 0, [lane]
+            )
             return
         tile = tile_of(fields, coordinates)
         place = self.shared_place(site, lane, target, tile.bytes, 128)
@@ -218,14 +243,26 @@ class BulkEngine:
         tile = self._checked_origin(site, lane, tile)
         self._start_load(site, lane, tile, fields, place, barrier, cta_mask, fields.swizzle, self.machine.global_memory)
 
-    def _start_load(self, site: Site, lane: int, tile: Tile, fields: MapFields | None, place: int, barrier: int,
-                    cta_mask: int | None, width: int, reads: Any) -> None:
+    def _start_load(
+        self,
+        site: Site,
+        lane: int,
+        tile: Tile,
+        fields: MapFields | None,
+        place: int,
+        barrier: int,
+        cta_mask: int | None,
+        width: int,
+        reads: Any,
+    ) -> None:
         machine = self.machine
         barrier_place = self.shared_place(site, lane, barrier, 8, 8)
         if barrier_place is None:
             return
         targets = []
-        for base, object_ in zip(self._slots(lane, cta_mask, place), self._slots(lane, cta_mask, barrier_place), strict=True):
+        for base, object_ in zip(
+            self._slots(lane, cta_mask, place), self._slots(lane, cta_mask, barrier_place), strict=True
+        ):
             places = self._swizzled(base, tile.inside, width)
             if not self._writable(site, lane, places, tile.item):
                 continue
@@ -246,7 +283,9 @@ class BulkEngine:
     def _writable(self, site: Site, lane: int, places: Array, item: int) -> bool:
         machine = self.machine
         access = Access(machine.shared, places, np.full(len(places), lane), machine.lanes, item)
-        return len(machine.memory.checked(site, access, VALID | WRITABLE, "bulk copy destination").offsets) == len(places)
+        return len(machine.memory.checked(site, access, VALID | WRITABLE, "bulk copy destination").offsets) == len(
+            places
+        )
 
     def _checked_origin(self, site: Site, lane: int, tile: Tile) -> Tile:
         """Elements that the map claims but memory does not have become findings and zeros."""
@@ -263,8 +302,17 @@ class BulkEngine:
         kept = np.isin(tile.origin, access.offsets)
         return Tile(np.where(kept, tile.origin, -1), tile.inside, tile.item, tile.bytes)
 
-    def load_bytes(self, site: Site, lane: int, target: int, origin: int, size: int, barrier: int, cta_mask: int | None,
-                   from_shared: bool) -> None:
+    def load_bytes(
+        self,
+        site: Site,
+        lane: int,
+        target: int,
+        origin: int,
+        size: int,
+        barrier: int,
+        cta_mask: int | None,
+        from_shared: bool,
+    ) -> None:
         """A plain bulk copy into shared memory, from global memory or from the executing CTA's shared memory."""
         machine = self.machine
         if not self._size_ok(site, lane, size):
@@ -284,7 +332,9 @@ class BulkEngine:
         tile = Tile(start + steps, steps, UNIT, size)
         if not from_shared:
             if start % 16:
-                machine.finding("misaligned", "a bulk copy needs 16-byte alignment in global memory", site, 0, [lane], origin)
+                machine.finding(
+                    "misaligned", "a bulk copy needs 16-byte alignment in global memory", site, 0, [lane], origin
+                )
                 return
             tile = self._checked_origin(site, lane, tile)
         self._start_load(site, lane, tile, None, place, barrier, cta_mask, 0, reads)
@@ -297,8 +347,9 @@ class BulkEngine:
 
     # -- stores ---------------------------------------------------------------------------------------------------
 
-    def store_tensor(self, site: Site, lane: int, map_address: int, coordinates: list[int], origin: int, combine: Any,
-                     kind: Any) -> None:
+    def store_tensor(
+        self, site: Site, lane: int, map_address: int, coordinates: list[int], origin: int, combine: Any, kind: Any
+    ) -> None:
         fields = self.fields(site, lane, map_address)
         if fields is None:
             return
@@ -312,7 +363,9 @@ class BulkEngine:
         if place is None:
             return
         steps = np.arange(0, size, UNIT, dtype=np.int64)
-        self._start_store(site, lane, Tile(target - GLOBAL_BASE + steps, steps, UNIT, size), place + steps, combine, kind)
+        self._start_store(
+            site, lane, Tile(target - GLOBAL_BASE + steps, steps, UNIT, size), place + steps, combine, kind
+        )
 
     def _start_store(self, site: Site, lane: int, tile: Tile, places: Array, combine: Any, kind: Any) -> None:
         machine = self.machine
@@ -364,6 +417,11 @@ class BulkEngine:
         """A CTA whose threads are gone must not have stores that still read its shared memory."""
         for work in self.stores:
             if work.values is None and not work.done and ended[work.lane]:
-                self.machine.finding("bulk-store", "the CTA exits before a bulk store has read its shared memory", work.site,
-                                     0, [work.lane])
+                self.machine.finding(
+                    "bulk-store",
+                    "the CTA exits before a bulk store has read its shared memory",
+                    work.site,
+                    0,
+                    [work.lane],
+                )
                 work.finish()

@@ -27,7 +27,8 @@ from tilewright.runtime.emulator.syntax import (
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
 STATEMENT = re.compile(
     r"\s*(?:(?P<open>\{)|(?P<close>\})|(?P<loc>\.(?:loc|file)\b[^\n]*)|(?P<label>[A-Za-z_$%][\w$]*)\s*:(?!:)"
-    r"|(?P<code>[^;{}]*(?:\{[^{}]*\}[^;{}]*)*);)")
+    r"|(?P<code>[^;{}]*(?:\{[^{}]*\}[^;{}]*)*);)"
+)
 INSTRUCTION = re.compile(r"(?:@(!?)\s*([\w$%]+)\s+)?([a-z][\w.:]*)\s*(.*)", re.S)
 LOC = re.compile(r"\.loc\s+(\d+)\s+(\d+)")
 IDENTIFIER = re.compile(r"[A-Za-z_$%][\w$]*")
@@ -39,7 +40,8 @@ SPECIAL_PREFIXES = frozenset(
     "cluster_ctarank cluster_nctarank is_explicit_cluster lanemask_eq lanemask_le lanemask_lt lanemask_ge lanemask_gt "
     "clock clock_hi clock64 globaltimer globaltimer_lo globaltimer_hi total_smem_size dynamic_smem_size "
     "aggr_smem_size current_graph_exec reserved_smem_offset_begin reserved_smem_offset_end reserved_smem_offset_cap "
-    "pm0 pm1 pm2 pm3".split())
+    "pm0 pm1 pm2 pm3".split()
+)
 MAX_TEXT = 64 << 20
 MAX_NESTING = 64
 
@@ -77,7 +79,7 @@ def split_operands(text: str) -> list[str]:
         elif character in "}])":
             depth -= 1
         elif depth == 0:
-            pieces.append(text[start:match.start()].strip())
+            pieces.append(text[start : match.start()].strip())
             start = match.end()
     pieces.append(text[start:].strip())
     return pieces
@@ -181,7 +183,7 @@ def _split_offset(text: str) -> tuple[str, int, str]:
     cut = max(text.rfind("+"), text.rfind("-"))
     if cut <= 0:
         return text.strip(), 1, ""
-    base, sign, digits = text[:cut].strip(), -1 if text[cut] == "-" else 1, text[cut + 1:].strip()
+    base, sign, digits = text[:cut].strip(), -1 if text[cut] == "-" else 1, text[cut + 1 :].strip()
     if base.endswith("+"):
         base = base[:-1].strip()
     return base, sign, digits

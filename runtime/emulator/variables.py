@@ -13,7 +13,9 @@ from tilewright.runtime.emulator.tokens import FLOAT_BITS, parse_integer
 DECLARATION = re.compile(
     r"(?P<linking>(?:\.(?:visible|extern|weak|common)\s+)*)\.(?P<space>global|shared|const|local|param)(?:::\w+)?"
     r"(?P<attributes>(?:\s+\.(?:attribute\([^)]*\)|managed|unified\([^)]*\)))*)"
-    r"(?:\s+\.align\s+(?P<align>\d+))?(?:\s+\.(?P<vector>v[248]))?\s+\.(?P<type>\w+)\s+(?P<rest>.*)", re.S)
+    r"(?:\s+\.align\s+(?P<align>\d+))?(?:\s+\.(?P<vector>v[248]))?\s+\.(?P<type>\w+)\s+(?P<rest>.*)",
+    re.S,
+)
 DECLARATOR = re.compile(r"(?P<name>[\w$%]+)(?P<dims>(?:\s*\[\s*\w*\s*\])*)\s*(?:=\s*(?P<init>.*))?$", re.S)
 MAX_BYTES = 1 << 32
 
@@ -40,8 +42,10 @@ def parse_variable(statement: str, line: int) -> list[Variable]:
     if alignment & (alignment - 1) or not 1 <= alignment <= 1 << 20:
         raise PtxSyntaxError(f"alignment {alignment} is not a power of two up to 1 MiB", line)
     external = ".extern" in match["linking"]
-    return [_declare(piece, match["space"], match["type"], size, alignment, external, line)
-            for piece in _declarators(match["rest"])]
+    return [
+        _declare(piece, match["space"], match["type"], size, alignment, external, line)
+        for piece in _declarators(match["rest"])
+    ]
 
 
 def _declarators(text: str) -> list[str]:

@@ -48,7 +48,7 @@ class WgmmaForm:
 def swizzle(addresses: Array, width: int) -> Array:
     """XOR the 16-byte column of an address with its row, for swizzles of 32, 64 and 128 bytes."""
     rows = {0: 0, 32: 1, 64: 3, 128: 7}[width]
-    return addresses ^ (((addresses >> 7) & rows) << 4)
+    return np.asarray(addresses ^ (((addresses >> 7) & rows) << 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,13 @@ class Descriptor:
 
     @classmethod
     def unpack(cls, value: int) -> Descriptor:
-        return cls((value & 0x3FFF) << 4, (value >> 16 & 0x3FFF) << 4, (value >> 32 & 0x3FFF) << 4, value >> 49 & 7,
-                   SWIZZLE_OF_MODE[value >> 62 & 3])
+        return cls(
+            (value & 0x3FFF) << 4,
+            (value >> 16 & 0x3FFF) << 4,
+            (value >> 32 & 0x3FFF) << 4,
+            value >> 49 & 7,
+            SWIZZLE_OF_MODE[value >> 62 & 3],
+        )
 
     def units(self, extent: int, k: int, item: int, transposed: bool) -> Array:
         """Addresses of the 16-byte units of a matrix: (extent, k units), or (k, extent units) when transposed."""
@@ -80,8 +85,13 @@ class Descriptor:
         row, unit = np.arange(k)[:, None], np.arange(extent * item // UNIT)[None, :]
         if self.width:
             per_block = self.width // UNIT
-            return (self.start + unit // per_block * self.leading + row // 8 * self.stride + row % 8 * self.width
-                    + unit % per_block * UNIT)
+            return (
+                self.start
+                + unit // per_block * self.leading
+                + row // 8 * self.stride
+                + row % 8 * self.width
+                + unit % per_block * UNIT
+            )
         return self.start + unit * self.stride + row // 8 * self.leading + row % 8 * UNIT
 
 
@@ -90,8 +100,18 @@ class MatrixWork:
 
     __slots__ = ("accumulator", "done", "engine", "form", "group", "left", "right", "scale", "site", "warpgroup")
 
-    def __init__(self, engine: MatrixEngine, site: Site, form: WgmmaForm, warpgroup: int, accumulator: Rows,
-                 left: Rows | int, right: int, scale: bool, group: int) -> None:
+    def __init__(
+        self,
+        engine: MatrixEngine,
+        site: Site,
+        form: WgmmaForm,
+        warpgroup: int,
+        accumulator: Rows,
+        left: Rows | int,
+        right: int,
+        scale: bool,
+        group: int,
+    ) -> None:
         self.engine, self.site, self.form, self.warpgroup = engine, site, form, warpgroup
         self.accumulator, self.left, self.right, self.scale, self.group = accumulator, left, right, scale, group
         self.done = False
@@ -110,28 +130,41 @@ class MatrixEngine:
         self.queues: dict[int, list[MatrixWork]] = {}
         self.committed: dict[int, int] = {}
 
-    def issue(self, site: Site, form: WgmmaForm, lanes: Array, accumulator: Rows, left: Any, right: Array,
-              scale: Array) -> None:
+    def issue(
+        self, site: Site, form: WgmmaForm, lanes: Array, accumulator: Rows, left: Any, right: Array, scale: Array
+    ) -> None:
         """Start the operation for every warpgroup among the lanes."""
         groups = np.unique(lanes // WARPGROUP)
         for warpgroup in groups.tolist():
             members = lanes[lanes // WARPGROUP == warpgroup]
             if len(members) != WARPGROUP:
-                self.machine.finding("divergent-wgmma", "not every thread of the warpgroup takes part", site, 0, members)
+                self.machine.finding(
+                    "divergent-wgmma", "not every thread of the warpgroup takes part", site, 0, members
+                )
                 continue
             first = int(members[0])
             self._uniform(site, members, right)
             operand: Rows | int = left if isinstance(left, Rows) else int(self._uniform(site, members, left)[first])
-            work = MatrixWork(self, site, form, warpgroup, accumulator, operand, int(right[first]), bool(scale[first]),
-                              self.committed.get(warpgroup, 0))
+            work = MatrixWork(
+                self,
+                site,
+                form,
+                warpgroup,
+                accumulator,
+                operand,
+                int(right[first]),
+                bool(scale[first]),
+                self.committed.get(warpgroup, 0),
+            )
             self.queues.setdefault(warpgroup, []).append(work)
             self._observe(work)
             self.engines.submit(work)
 
     def _uniform(self, site: Site, members: Array, values: Array) -> Array:
         if (values[members] != values[members[0]]).any():
-            self.machine.finding("descriptor", "the matrix descriptor differs between the threads of a warpgroup", site, 0,
-                                 members)
+            self.machine.finding(
+                "descriptor", "the matrix descriptor differs between the threads of a warpgroup", site, 0, members
+            )
         return values
 
     def commit(self, lanes: Array) -> None:
@@ -168,19 +201,28 @@ class MatrixEngine:
         descriptor = Descriptor.unpack(value)
         machine, item = self.machine, BITS[kind] // 8
         if descriptor.base_offset:
-            machine.finding("descriptor", "a base offset in a matrix descriptor is not modelled", work.site, 0,
-                            [work.warpgroup * WARPGROUP])
+            machine.finding(
+                "descriptor",
+                "a base offset in a matrix descriptor is not modelled",
+                work.site,
+                0,
+                [work.warpgroup * WARPGROUP],
+            )
         units = descriptor.units(extent, work.form.k, item, transposed)
         flat = units.reshape(-1)
         lane = np.full(len(flat), work.warpgroup * WARPGROUP)
         inside = flat <= machine.shared_stride - UNIT
         offsets = np.where(inside, flat + self._base(work.warpgroup), -1)
-        access = machine.memory.checked(work.site, Access(machine.shared, offsets, lane, machine.lanes, UNIT),
-                                        VALID | INITIALISED, "wgmma operand read")
+        access = machine.memory.checked(
+            work.site,
+            Access(machine.shared, offsets, lane, machine.lanes, UNIT),
+            VALID | INITIALISED,
+            "wgmma operand read",
+        )
         data = machine.shared.view(False, 8, 2)[np.where(inside, offsets, 0) // UNIT]
         machine.counters.bytes_read["shared"] += len(access.offsets) * UNIT
         elements = data.view(f"u{item}").reshape(units.shape[0], -1)
-        return elements.T if transposed else elements
+        return np.asarray(elements.T if transposed else elements)
 
     def _left_registers(self, rows: Rows, warpgroup: int, item_bits: int) -> Array:
         columns = slice(warpgroup * WARPGROUP, (warpgroup + 1) * WARPGROUP)
@@ -243,8 +285,11 @@ class MatrixEngine:
         limit = self.machine.shared_stride - UNIT
         right = Descriptor.unpack(work.right).units(form.n, form.k, item, form.right_transposed).reshape(-1)
         right = right[right <= limit] + base
-        left = None if isinstance(work.left, Rows) else Descriptor.unpack(work.left).units(
-            64, form.k, item, form.left_transposed)
+        left = (
+            None
+            if isinstance(work.left, Rows)
+            else Descriptor.unpack(work.left).units(64, form.k, item, form.left_transposed)
+        )
         for warp in range(4):
             lane = work.warpgroup * WARPGROUP + warp * WARP
             number = lane % races.know.domain // WARP
@@ -252,7 +297,7 @@ class MatrixEngine:
             races.group_of[actor] = races.know.actor(("warpgroup", number // 4), f"wgmma of warpgroup {number // 4}")
             places = right
             if left is not None:
-                part = left[warp * 16:(warp + 1) * 16] if not form.left_transposed else left
+                part = left[warp * 16 : (warp + 1) * 16] if not form.left_transposed else left
                 part = part.reshape(-1)
                 places = np.concatenate([right, part[part <= limit] + base])
             races.engine_read(work.site, lane, places, UNIT, actor, work.group + 1)

@@ -89,7 +89,9 @@ def test_grid_wide_barrier(schedule: str, seed: int) -> None:
     np.testing.assert_array_equal(result, (np.arange(5) + 1) % 5 * 7 + 1)
 
 
-@pytest.mark.parametrize(("which", "kind"), [(1, "out-of-bounds"), (2, "misaligned"), (3, "uninitialised"), (5, "race")])
+@pytest.mark.parametrize(
+    ("which", "kind"), [(1, "out-of-bounds"), (2, "misaligned"), (3, "uninitialised"), (5, "race")]
+)
 def test_faults_are_found_with_their_place(which: int, kind: str) -> None:
     x = np.ones(32, np.float32)
     report = run("faults", 1, 32, [x, 32, which])
@@ -123,8 +125,9 @@ def test_missing_store_to_a_barrier_wait_is_a_deadlock() -> None:
     text = (FOLDER / "basic.ptx").read_text()
     position = text.index("atom.global.add.u32", text.index(".entry grid_barrier"))
     module = Module.parse(text[:position] + "//" + text[position:]) if "red" in text else Module.parse(text)
-    report = launch(module, "grid_barrier", (2,), (32,),
-                    args=[np.zeros(2, np.int32), np.zeros(2, np.int32), np.zeros(1, np.uint32)])
+    report = launch(
+        module, "grid_barrier", (2,), (32,), args=[np.zeros(2, np.int32), np.zeros(2, np.int32), np.zeros(1, np.uint32)]
+    )
     assert not report.completed
     assert [finding.kind for finding in report.findings] == ["deadlock"]
 
@@ -137,3 +140,27 @@ def test_coverage_and_counters() -> None:
     assert report.counters.bytes_written["global"] == 128
     assert report.counters.instructions["st.global.f32"] + report.counters.instructions.get("st.global.b32", 0) == 32
     assert report.counters.sectors_per_request == 4.0
+
+
+def without(text: str, entry: str, old: str, which: int = 0) -> Module:
+    """The module with one occurrence of an instruction after the entry commented out."""
+    position = text.index(f".entry {entry}")
+    for _ in range(which + 1):
+        position = text.index(old, position + 1)
+    return Module.parse(text[:position] + "//" + text[position:])
+
+
+@pytest.mark.parametrize(("schedule", "seed"), SCHEDULES)
+def test_missing_fence_before_a_ticket_is_a_global_race(schedule: str, seed: int) -> None:
+    text = (FOLDER / "basic.ptx").read_text()
+    module = without(text, "split_sum", "membar.gl" if "membar.gl" in text else "fence.sc.gpu")
+    args = [np.ones(600, np.float32), np.zeros(6, np.float32), np.zeros(1, np.uint32), np.zeros(1, np.float32), 600]
+    report = launch(module, "split_sum", (6,), (128,), args=args, schedule=schedule, seed=seed)
+    assert "race" in {finding.kind for finding in report.findings}, [str(f) for f in report.findings]
+
+
+def test_two_ctas_write_one_place() -> None:
+    x = np.ones(32, np.float32)
+    report = run("faults", 2, 32, [x, 32, 0])
+    races = [finding for finding in report.findings if finding.kind == "race"]
+    assert races and "CTA (0, 0, 0)" in str(races[0].other)

@@ -18,7 +18,9 @@ REGISTER = {8: ("b16", "%h"), 16: ("b16", "%h"), 32: ("b32", "%r"), 64: ("b64", 
 
 
 def bits(kind: str) -> int:
-    return 1 if kind == "pred" else int("".join(c for c in kind.split("x")[0] if c.isdigit())) * (2 if "x2" in kind else 1)
+    return (
+        1 if kind == "pred" else int("".join(c for c in kind.split("x")[0] if c.isdigit())) * (2 if "x2" in kind else 1)
+    )
 
 
 def dtype(kind: str) -> Any:
@@ -34,10 +36,12 @@ def execute(body: str, inputs: list[tuple[str, Any]], outputs: list[str]) -> lis
     for index, (kind, values) in enumerate(inputs):
         given = values if isinstance(values, np.ndarray) else np.array(values, dtype(kind))
         arrays.append(np.ascontiguousarray(given.astype(dtype(kind))))
-        lines += [f"ld.param.u64 %a, [p{index}];", f"mad.wide.u32 %a, %t, {arrays[-1].itemsize}, %a;",
-                  f"ld.global.b{8 * arrays[-1].itemsize} a{index}, [%a];"]
-    for index, kind in enumerate(outputs):
-        arrays.append(np.zeros(count, dtype(kind)))
+        lines += [
+            f"ld.param.u64 %a, [p{index}];",
+            f"mad.wide.u32 %a, %t, {arrays[-1].itemsize}, %a;",
+            f"ld.global.b{8 * arrays[-1].itemsize} a{index}, [%a];",
+        ]
+    arrays += [np.zeros(count, dtype(kind)) for kind in outputs]
     lines.append(body)
     for index, kind in enumerate(outputs):
         item = np.dtype(dtype(kind)).itemsize
@@ -46,16 +50,30 @@ def execute(body: str, inputs: list[tuple[str, Any]], outputs: list[str]) -> lis
         if kind == "pred":
             lines.append(f"selp.u32 %x, 1, 0, o{index};")
             value = "%x"
-        lines += [f"ld.param.u64 %a, [p{place}];", f"mad.wide.u32 %a, %t, {item}, %a;", f"st.global.b{8 * item} [%a], {value};"]
-    declared = [f".reg .{REGISTER[bits(kind)][0]} {letter}{i};" for letter, kinds in
-                (("a", [k for k, _ in inputs]), ("o", outputs)) for i, kind in enumerate(kinds)]
+        lines += [
+            f"ld.param.u64 %a, [p{place}];",
+            f"mad.wide.u32 %a, %t, {item}, %a;",
+            f"st.global.b{8 * item} [%a], {value};",
+        ]
+    declared = [
+        f".reg .{REGISTER[bits(kind)][0]} {letter}{i};"
+        for letter, kinds in (("a", [k for k, _ in inputs]), ("o", outputs))
+        for i, kind in enumerate(kinds)
+    ]
     parameters = [f".param .u64 p{i}" for i in range(len(arrays))]
-    text = (".version 8.3\n.target sm_90a\n.address_size 64\n.visible .entry k(" + ", ".join(parameters) + ")\n{\n"
-            + ".reg .b64 %a; .reg .b32 %t, %x, %y, %z; .reg .pred %q;\n" + "\n".join(declared)
-            + "\nmov.u32 %t, %tid.x;\n" + "\n".join(lines) + "\nret;\n}\n")
+    text = (
+        ".version 8.3\n.target sm_90a\n.address_size 64\n.visible .entry k("
+        + ", ".join(parameters)
+        + ")\n{\n"
+        + ".reg .b64 %a; .reg .b32 %t, %x, %y, %z; .reg .pred %q;\n"
+        + "\n".join(declared)
+        + "\nmov.u32 %t, %tid.x;\n"
+        + "\n".join(lines)
+        + "\nret;\n}\n"
+    )
     report = launch(Module.parse(text), "k", (1,), (count,), args=arrays)
     assert report.findings == [], [str(finding) for finding in report.findings]
-    return arrays[len(inputs):]
+    return arrays[len(inputs) :]
 
 
 def apply(opcode: str, inputs: list[tuple[str, Any]], output: str) -> np.ndarray[Any, Any]:
@@ -83,7 +101,11 @@ def trunc_div(a: int, b: int) -> int:
 
 
 BINARY: dict[str, Callable[[int, int], int]] = {
-    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul.lo": lambda a, b: a * b, "min": min, "max": max,
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul.lo": lambda a, b: a * b,
+    "min": min,
+    "max": max,
 }
 
 
@@ -103,31 +125,42 @@ def test_integer_division_and_high_product(kind: str) -> None:
     overflow = (-(1 << (width - 1)), -1)
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if (x, y) != overflow]
     a, b = [x for x, _ in pairs], [y for _, y in pairs]
-    np.testing.assert_array_equal(apply(f"div.{kind}", [(kind, a), (kind, b)], kind), [trunc_div(x, y) for x, y in pairs])
-    np.testing.assert_array_equal(apply(f"rem.{kind}", [(kind, a), (kind, b)], kind),
-                                  [x - y * trunc_div(x, y) for x, y in pairs])
-    np.testing.assert_array_equal(apply(f"mul.hi.{kind}", [(kind, a), (kind, b)], kind),
-                                  [wrap(x * y >> width, kind) for x, y in pairs])
-    c = integers(kind, 5)[:len(a)]
-    np.testing.assert_array_equal(apply(f"mad.lo.{kind}", [(kind, a), (kind, b), (kind, c)], kind),
-                                  [wrap(x * y + z, kind) for x, y, z in zip(a, b, c, strict=True)])
+    np.testing.assert_array_equal(
+        apply(f"div.{kind}", [(kind, a), (kind, b)], kind), [trunc_div(x, y) for x, y in pairs]
+    )
+    np.testing.assert_array_equal(
+        apply(f"rem.{kind}", [(kind, a), (kind, b)], kind), [x - y * trunc_div(x, y) for x, y in pairs]
+    )
+    np.testing.assert_array_equal(
+        apply(f"mul.hi.{kind}", [(kind, a), (kind, b)], kind), [wrap(x * y >> width, kind) for x, y in pairs]
+    )
+    c = integers(kind, 5)[: len(a)]
+    np.testing.assert_array_equal(
+        apply(f"mad.lo.{kind}", [(kind, a), (kind, b), (kind, c)], kind),
+        [wrap(x * y + z, kind) for x, y, z in zip(a, b, c, strict=True)],
+    )
     if width == 32:
         wide = kind[0] + "64"
-        np.testing.assert_array_equal(apply(f"mul.wide.{kind}", [(kind, a), (kind, b)], wide), [x * y for x, y in pairs])
+        np.testing.assert_array_equal(
+            apply(f"mul.wide.{kind}", [(kind, a), (kind, b)], wide), [x * y for x, y in pairs]
+        )
 
 
 @pytest.mark.parametrize("kind", ["b16", "b32", "b64"])
 def test_shift_left(kind: str) -> None:
     a, amount = integers(kind, 6), [i * 2 % 80 for i in range(64)]
-    np.testing.assert_array_equal(apply(f"shl.{kind}", [(kind, a), ("u32", amount)], kind),
-                                  [wrap(x << n, kind) for x, n in zip(a, amount, strict=True)])
+    np.testing.assert_array_equal(
+        apply(f"shl.{kind}", [(kind, a), ("u32", amount)], kind),
+        [wrap(x << n, kind) for x, n in zip(a, amount, strict=True)],
+    )
 
 
 @pytest.mark.parametrize("kind", ["u16", "s16", "u32", "s32", "u64", "s64"])
 def test_shift_right(kind: str) -> None:
     a, amount = integers(kind, 7), [i * 2 % 80 for i in range(64)]
-    np.testing.assert_array_equal(apply(f"shr.{kind}", [(kind, a), ("u32", amount)], kind),
-                                  [x >> n for x, n in zip(a, amount, strict=True)])
+    np.testing.assert_array_equal(
+        apply(f"shr.{kind}", [(kind, a), ("u32", amount)], kind), [x >> n for x, n in zip(a, amount, strict=True)]
+    )
 
 
 def extract(x: int, position: int, length: int, kind: str) -> int:
@@ -148,7 +181,8 @@ def test_bit_fields(kind: str) -> None:
     position, length = rng.integers(0, 70, 64).tolist(), rng.integers(0, 70, 64).tolist()
     np.testing.assert_array_equal(
         apply(f"bfe.{kind}", [(kind, a), ("u32", position), ("u32", length)], kind),
-        [extract(x, p, n, kind) for x, p, n in zip(a, position, length, strict=True)])
+        [extract(x, p, n, kind) for x, p, n in zip(a, position, length, strict=True)],
+    )
     raw = "b" + kind[1:]
     width = bits(kind)
 
@@ -158,9 +192,19 @@ def test_bit_fields(kind: str) -> None:
             out = out & ~(1 << (p + i)) | (x >> i & 1) << (p + i)
         return out
 
-    result = apply(f"bfi.{raw}", [(raw, [v & ((1 << width) - 1) for v in a]), (raw, [v & ((1 << width) - 1) for v in b]),
-                                  ("u32", position), ("u32", length)], raw)
-    np.testing.assert_array_equal(result, [insert(x, y, p, n) for x, y, p, n in zip(a, b, position, length, strict=True)])
+    result = apply(
+        f"bfi.{raw}",
+        [
+            (raw, [v & ((1 << width) - 1) for v in a]),
+            (raw, [v & ((1 << width) - 1) for v in b]),
+            ("u32", position),
+            ("u32", length),
+        ],
+        raw,
+    )
+    np.testing.assert_array_equal(
+        result, [insert(x, y, p, n) for x, y, p, n in zip(a, b, position, length, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("width", [32, 64])
@@ -170,11 +214,14 @@ def test_bit_counts(width: int) -> None:
     np.testing.assert_array_equal(apply(f"popc.{kind}", [(kind, a)], "u32"), [x.bit_count() for x in a])
     np.testing.assert_array_equal(apply(f"clz.{kind}", [(kind, a)], "u32"), [width - x.bit_length() for x in a])
     np.testing.assert_array_equal(apply(f"brev.{kind}", [(kind, a)], kind), [int(f"{x:0{width}b}"[::-1], 2) for x in a])
-    np.testing.assert_array_equal(apply(f"bfind.u{width}", [(f"u{width}", a)], "u32"),
-                                  [x.bit_length() - 1 if x else 0xFFFFFFFF for x in a])
+    np.testing.assert_array_equal(
+        apply(f"bfind.u{width}", [(f"u{width}", a)], "u32"), [x.bit_length() - 1 if x else 0xFFFFFFFF for x in a]
+    )
     signed = integers(f"s{width}", 12)
-    np.testing.assert_array_equal(apply(f"bfind.s{width}", [(f"s{width}", signed)], "u32"),
-                                  [(y.bit_length() - 1 if y else 0xFFFFFFFF) for y in (x if x >= 0 else ~x for x in signed)])
+    np.testing.assert_array_equal(
+        apply(f"bfind.s{width}", [(f"s{width}", signed)], "u32"),
+        [(y.bit_length() - 1 if y else 0xFFFFFFFF) for y in (x if x >= 0 else ~x for x in signed)],
+    )
 
 
 def test_prmt_default_mode() -> None:
@@ -190,8 +237,10 @@ def test_prmt_default_mode() -> None:
             out |= (0xFF if byte & 0x80 else 0) << 8 * i if pick & 8 else byte << 8 * i
         return out
 
-    np.testing.assert_array_equal(apply("prmt.b32", [("b32", a), ("b32", b), ("b32", selector)], "b32"),
-                                  [permute(*row) for row in zip(a, b, selector, strict=True)])
+    np.testing.assert_array_equal(
+        apply("prmt.b32", [("b32", a), ("b32", b), ("b32", selector)], "b32"),
+        [permute(*row) for row in zip(a, b, selector, strict=True)],
+    )
 
 
 @pytest.mark.parametrize("table", [0x00, 0x96, 0xE8, 0xCA, 0xF8, 0x1B, 0xFE, 0x80, 0xEA, 0xFF])
@@ -210,6 +259,7 @@ def test_funnel_shift() -> None:
     amount = [i % 40 for i in range(64)]
     for direction in "lr":
         for mode in ("wrap", "clamp"):
+
             def shifted(x: int, y: int, n: int, direction: str = direction, mode: str = mode) -> int:
                 n = n & 31 if mode == "wrap" else min(n, 32)
                 pair = y << 32 | x
@@ -217,7 +267,8 @@ def test_funnel_shift() -> None:
 
             np.testing.assert_array_equal(
                 apply(f"shf.{direction}.{mode}.b32", [("b32", low), ("b32", high), ("u32", amount)], "b32"),
-                [shifted(*row) for row in zip(low, high, amount, strict=True)])
+                [shifted(*row) for row in zip(low, high, amount, strict=True)],
+            )
 
 
 def test_carry_chain_adds_128_bits() -> None:
@@ -232,7 +283,20 @@ def test_carry_chain_adds_128_bits() -> None:
 
 # -- floating point ---------------------------------------------------------------------------------------------------
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-149, -(2.0**-126), 3.4028234663852886e38, 1.5, -2.5]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    2.0**-149,
+    -(2.0**-126),
+    3.4028234663852886e38,
+    1.5,
+    -2.5,
+]
 
 
 def singles(seed: int, count: int = 96) -> np.ndarray[Any, Any]:
@@ -251,8 +315,12 @@ def nearest(value: Fraction, mode: str = "rn") -> float:
         exponent += 1
     unit = Fraction(2) ** (exponent - 23)
     steps, rest = divmod(magnitude, unit)
-    away = {"rn": rest * 2 > unit or (rest * 2 == unit and steps & 1), "rz": False,
-            "rm": rest > 0 and value < 0, "rp": rest > 0 and value > 0}[mode]
+    away = {
+        "rn": rest * 2 > unit or (rest * 2 == unit and steps & 1),
+        "rz": False,
+        "rm": rest > 0 and value < 0,
+        "rp": rest > 0 and value > 0,
+    }[mode]
     result = (steps + (1 if away else 0)) * unit
     if result >= Fraction(2) ** 128:
         limit = mode == "rz" or (mode == "rm" and value > 0) or (mode == "rp" and value < 0)
@@ -285,8 +353,12 @@ def test_float32_rounding(name: str, mode: str) -> None:
     result = apply(f"{name}.{mode}.f32", [("f32", x) for x in operands], "f32")
     for index, row in enumerate(zip(*operands, strict=True)):
         values = [Fraction(float(x)) for x in row]
-        exact = {"add": lambda v: v[0] + v[1], "mul": lambda v: v[0] * v[1], "div": lambda v: v[0] / v[1],
-                 "fma": lambda v: v[0] * v[1] + v[2]}[name](values)
+        exact = {
+            "add": lambda v: v[0] + v[1],
+            "mul": lambda v: v[0] * v[1],
+            "div": lambda v: v[0] / v[1],
+            "fma": lambda v: v[0] * v[1] + v[2],
+        }[name](values)
         if exact != 0:
             assert float(result[index]) == nearest(exact, mode), (row, mode)
 
@@ -297,8 +369,10 @@ def test_float32_specials_follow_ieee() -> None:
         same(apply("add.f32", [("f32", a), ("f32", b)], "f32"), a + b)
         same(apply("mul.f32", [("f32", a), ("f32", b)], "f32"), a * b)
         same(apply("div.rn.f32", [("f32", a), ("f32", b)], "f32"), a / b)
-        same(apply("fma.rn.f32", [("f32", a), ("f32", b), ("f32", -a * b)], "f32"),
-             (a.astype(float) * b - (a * b).astype(float)).astype(np.float32))
+        same(
+            apply("fma.rn.f32", [("f32", a), ("f32", b), ("f32", -a * b)], "f32"),
+            (a.astype(float) * b - (a * b).astype(float)).astype(np.float32),
+        )
 
 
 def test_min_max_of_nan_and_zero() -> None:
@@ -311,8 +385,10 @@ def test_min_max_of_nan_and_zero() -> None:
         return (max if largest else min)(key)[0] if key[0] != key[1] else x
 
     for name, largest in (("max", True), ("min", False)):
-        same(apply(f"{name}.f32", [("f32", a), ("f32", b)], "f32"),
-             np.array([pick(float(x), float(y), largest) for x, y in zip(a, b, strict=True)], np.float32))
+        same(
+            apply(f"{name}.f32", [("f32", a), ("f32", b)], "f32"),
+            np.array([pick(float(x), float(y), largest) for x, y in zip(a, b, strict=True)], np.float32),
+        )
         propagated = apply(f"{name}.NaN.f32", [("f32", a), ("f32", b)], "f32")
         assert (np.isnan(propagated) == (np.isnan(a) | np.isnan(b))).all()
 
@@ -324,11 +400,21 @@ def test_ftz_flushes_inputs_and_results() -> None:
     same(apply("add.ftz.f32", [("f32", a), ("f32", b)], "f32"), np.array([1.0, 1024.0, 2.0**-40, 1.0], np.float32))
 
 
-@pytest.mark.parametrize(("opcode", "function"), [
-    ("ex2.approx.f32", np.exp2), ("lg2.approx.f32", np.log2), ("rcp.approx.f32", lambda x: 1 / x), ("sqrt.rn.f32", np.sqrt),
-    ("rsqrt.approx.f32", lambda x: 1 / np.sqrt(x)), ("sin.approx.f32", np.sin), ("cos.approx.f32", np.cos),
-    ("tanh.approx.f32", np.tanh), ("rcp.rn.f32", lambda x: 1 / x), ("sqrt.approx.f32", np.sqrt),
-])
+@pytest.mark.parametrize(
+    ("opcode", "function"),
+    [
+        ("ex2.approx.f32", np.exp2),
+        ("lg2.approx.f32", np.log2),
+        ("rcp.approx.f32", lambda x: 1 / x),
+        ("sqrt.rn.f32", np.sqrt),
+        ("rsqrt.approx.f32", lambda x: 1 / np.sqrt(x)),
+        ("sin.approx.f32", np.sin),
+        ("cos.approx.f32", np.cos),
+        ("tanh.approx.f32", np.tanh),
+        ("rcp.rn.f32", lambda x: 1 / x),
+        ("sqrt.approx.f32", np.sqrt),
+    ],
+)
 def test_functions_are_correctly_rounded(opcode: str, function: Callable[[Any], Any]) -> None:
     x = np.abs(np.random.default_rng(33).normal(size=64) * 3).astype(np.float32)
     np.testing.assert_array_equal(apply(opcode, [("f32", x)], "f32"), function(x.astype(np.float64)).astype(np.float32))
@@ -353,7 +439,10 @@ def test_half_arithmetic_rounds_once(form: str) -> None:
     c = np.where(np.arange(96) % 2, (-a.astype(float) * b.astype(float)).astype(kind), c)
     wide = [x.astype(np.float64) for x in (a, b, c)]
     same(apply(f"fma.rn.{form}", [(form, a), (form, b), (form, c)], form), (wide[0] * wide[1] + wide[2]).astype(kind))
-    same(apply(f"mul.{form}" if form == "f16" else f"mul.rn.{form}", [(form, a), (form, b)], form), (wide[0] * wide[1]).astype(kind))
+    same(
+        apply(f"mul.{form}" if form == "f16" else f"mul.rn.{form}", [(form, a), (form, b)], form),
+        (wide[0] * wide[1]).astype(kind),
+    )
     words = [x.view(np.uint16).astype(np.uint32) for x in (a, b)]
     pairs = [w[:48] | w[48:] << 16 for w in words]
     packed = apply(f"add.rn.{form}x2", [("b32", pairs[0]), ("b32", pairs[1])], "b32")
@@ -407,7 +496,13 @@ def test_cvt_rna_tf32() -> None:
 
 @pytest.mark.parametrize(("form", "kind"), [("e4m3", ml_dtypes.float8_e4m3fn), ("e5m2", ml_dtypes.float8_e5m2)])
 def test_cvt_to_fp8_saturates(form: str, kind: Any) -> None:
-    x = np.concatenate([singles(40), np.linspace(-500, 500, 101).astype(np.float32), np.array([2.0**-9, 2.0**-10, 2.0**-17], np.float32)])
+    x = np.concatenate(
+        [
+            singles(40),
+            np.linspace(-500, 500, 101).astype(np.float32),
+            np.array([2.0**-9, 2.0**-10, 2.0**-17], np.float32),
+        ]
+    )
     largest = float(ml_dtypes.finfo(kind).max)
     with np.errstate(all="ignore"):
         expected = np.clip(x, -largest, largest).astype(kind)
@@ -450,19 +545,28 @@ def test_cvt_integer_to_float(kind: str, mode: str) -> None:
     assert [float(x) for x in result] == [nearest(Fraction(value), mode) for value in values]
 
 
-@pytest.mark.parametrize(("target", "kind"), [("s8", "s32"), ("u8", "s32"), ("u16", "s64"), ("s32", "u64"), ("u32", "s32")])
+@pytest.mark.parametrize(
+    ("target", "kind"), [("s8", "s32"), ("u8", "s32"), ("u16", "s64"), ("s32", "u64"), ("u32", "s32")]
+)
 def test_cvt_integer_saturation_and_truncation(target: str, kind: str) -> None:
     values = integers(kind, 43)
     width, signed = bits(target), target[0] == "s"
     low, high = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
     out = target if width >= 32 else ("s32" if signed else "u32")
-    np.testing.assert_array_equal(apply(f"cvt.sat.{target}.{kind}", [(kind, values)], out), [min(max(v, low), high) for v in values])
-    np.testing.assert_array_equal(apply(f"cvt.{target}.{kind}", [(kind, values)], out), [wrap(v, target) for v in values])
+    np.testing.assert_array_equal(
+        apply(f"cvt.sat.{target}.{kind}", [(kind, values)], out), [min(max(v, low), high) for v in values]
+    )
+    np.testing.assert_array_equal(
+        apply(f"cvt.{target}.{kind}", [(kind, values)], out), [wrap(v, target) for v in values]
+    )
 
 
 # -- comparison -------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name", ["eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"])
+
+@pytest.mark.parametrize(
+    "name", ["eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"]
+)
 def test_float_comparisons(name: str) -> None:
     a, b = (np.array(SPECIAL, np.float32)[index] for index in np.divmod(np.arange(144), 12))
     unordered = np.isnan(a) | np.isnan(b)
@@ -479,7 +583,9 @@ def test_float_comparisons(name: str) -> None:
 
 def test_setp_with_combination_and_complement() -> None:
     a, b = np.arange(32) % 5, np.arange(32) % 3
-    first, second = execute("setp.gt.s32 %q, a0, 2; setp.lt.and.s32 o0|o1, a0, a1, %q;", [("s32", a), ("s32", b)], ["pred", "pred"])
+    first, second = execute(
+        "setp.gt.s32 %q, a0, 2; setp.lt.and.s32 o0|o1, a0, a1, %q;", [("s32", a), ("s32", b)], ["pred", "pred"]
+    )
     np.testing.assert_array_equal(first.astype(bool), (a < b) & (a > 2))
     np.testing.assert_array_equal(second.astype(bool), ~(a < b) & (a > 2))
 

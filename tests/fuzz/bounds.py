@@ -82,7 +82,8 @@ def _where(draft: Draft, inner: Sequence[Index], scope: Scope, expressions: Expr
     other = draft.pick(scope).name if scope else "1"
     draft.use(f"where: {form}")
     if form == "order":
-        return f"{bound} {draft.pick(['<=', '<', '>', '>=', '!='])} {other}"
+        # `j <= i` alone would be a scan.
+        return f"{bound} {draft.pick(['<= 1 +', '< 2 +', '>', '>= 1 +', '!='])} {other}".replace("> ", "> -1 + ")
     if form == "parity":
         return f"({bound} + {other}) % {draft.pick('23')} == 0"
     if form == "value":

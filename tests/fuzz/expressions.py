@@ -97,10 +97,8 @@ class Expressions:
         return text
 
     def _steps(self, scope: Scope, depth: int) -> str:
-        name = self.draft.pick(["floor", "ceil", "round", "sign", "abs", "detach", "tf32"])
+        name = self.draft.pick(["floor", "ceil", "round", "sign", "abs", "detach"])
         self.draft.use(f"call: {name}")
-        if name == "tf32":
-            return f"tf32(f32({self.floating(scope, depth)}))"
         return f"{name}({self.floating(scope, depth)})"
 
     def _float_extreme(self, scope: Scope, depth: int) -> str:
@@ -185,6 +183,8 @@ class Expressions:
         draft = self.draft
         op = draft.pick(["sum", "sum", "sum", "max", "min", "mean", "prod"])
         draft.use(f"reduce: {op}")
+        if op == "sum" and scope and draft.chance(0.3):
+            return self._triangle(scope)
         binders, where, inner = bounds.binders(draft, scope, self)
         if op == "sum" and draft.chance(0.4):
             draft.use("contraction")
@@ -193,6 +193,16 @@ class Expressions:
         if op == "prod" and not draft.whole:
             body = f"1 + 0.1 * sin({body})"
         return f"{op}[{binders}{where}]({body})"
+
+    def _triangle(self, scope: Scope) -> str:
+        """A causal sum: the bound names an outer index, and so does the body (else it would be a scan)."""
+        index, outer = bounds.fresh_index(self.draft), self.draft.pick(scope).name
+        op = self.draft.pick(["<", "<=", ">", ">="])
+        self.draft.use("where: triangle", f"bound: {'dim' if index.extent in self.draft.sizes else 'number'}")
+        leaf = self._float_leaf([*scope, index])
+        return (
+            f"sum[{index.name}: {index.extent} where {index.name} {op} {outer}]({leaf} * f32({outer} - {index.name}))"
+        )
 
     # ------------------------------------------------------------ integers
 
@@ -288,7 +298,8 @@ class Expressions:
         if form == "bitcast 32":
             return f"bitcast({self.draft.pick(['i32', 'u32'])}, f32({self._float_leaf(scope)}) + 0)"
         if form == "bitcast 16":
-            return f"bitcast({self.draft.pick(['i16', 'u16'])}, {self.draft.pick(['f16', 'bf16'])}({self._float_leaf(scope)}))"
+            target, source = self.draft.pick(["i16", "u16"]), self.draft.pick(["f16", "bf16"])
+            return f"bitcast({target}, {source}({self._float_leaf(scope)}))"
         if form == "pow":
             return f"pow({self.integer(scope, depth)}, 2)"
         binders, where, inner = bounds.binders(self.draft, scope, self)

@@ -15,7 +15,7 @@ REQUIRED = frozenset(
     | _named("compare ", "< <= > >= == != chain")
     | _named("bool ", "and or not")
     | _named("call: ", "exp exp2 log log2 log1p expm1 sqrt rsqrt sin cos tanh sigmoid erf")
-    | _named("call: ", "abs sign floor ceil round detach tf32")
+    | _named("call: ", "abs sign floor ceil round detach")
     | {"odd: fma", "odd: pow", "odd: bitcast", "odd: bitcast 16", "odd: bitcast 32", "odd: count", "odd: extent"}
     | {"odd: infinite", "odd: nan", "odd: from bool", "approx", "if", "table"}
     | _named("reduce: ", "sum prod max min mean any all argmax argmin")
@@ -28,7 +28,7 @@ REQUIRED = frozenset(
     | {"guard: read", "guard: zero", "guard: other value", "guard: gather", "guard: if", "guard: other extent"}
     | {"bound: dim", "bound: number", "bound: one", "bound: two", "bound: in, of a tensor"}
     | {"bound: in, before", "bound: in, after", "bound: in, window"}
-    | _named("where: ", "order parity value both none")
+    | _named("where: ", "order parity value both none triangle")
     | {f"subscript: {form}" for form in ("plain", "number", "reversed", "half", "clamped low", "clamped high")}
     | {"subscript: shifted", "subscript: scaled", "subscript: wrapped", "read: gather", "read: rank 0"}
     | {f"output: rank {rank}" for rank in range(4)}

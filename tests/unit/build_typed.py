@@ -152,7 +152,7 @@ def kernel(
     tables: Sequence[typed.Table] = (),
     dims: Sequence[str] = (),
 ) -> typed.TypedKernel:
-    """Dims are bound by the plain dims of the inputs' shapes, then by ``solutions``; ``dims`` are bound by the caller."""
+    """Dims are bound by the plain dims of the inputs' shapes, then by ``solutions``; ``dims`` by the caller."""
     bindings = []
     for argument in tensors:
         for axis, size in enumerate(argument.shape):

@@ -96,12 +96,22 @@ def test_stale_temporary_files_go_away(tmp_path: Path) -> None:
 
 
 def test_killed_writers_never_leave_an_invalid_entry(tmp_path: Path) -> None:
+    kill_writers_at_random(tmp_path, seconds=4)
+
+
+@pytest.mark.soak
+def test_killed_writers_for_long(tmp_path: Path, soak_seconds: float) -> None:
+    kill_writers_at_random(tmp_path, soak_seconds)
+
+
+def kill_writers_at_random(tmp_path: Path, seconds: float) -> None:
+    """Two writers of one key, ended at random moments, while entries are read; at least one kill, none invalid."""
     folder = tmp_path / "cache"
     cache = DiskCache(folder)
     cache.store("key", b"\0")
     valid = kills = 0
     generator = random.Random(3)
-    end = time.time() + 4
+    end = time.time() + seconds
     writers = [_writer(folder, seed) for seed in range(2)]
     while time.time() < end:
         payload = cache.load("key")
@@ -117,7 +127,7 @@ def test_killed_writers_never_leave_an_invalid_entry(tmp_path: Path) -> None:
     for writer in writers:
         writer.kill()
         writer.wait()
-    assert valid > 50 and kills >= 1
+    assert valid > 50 and kills >= 1, (valid, kills)
 
 
 def _writer(folder: Path, seed: int) -> subprocess.Popen[bytes]:

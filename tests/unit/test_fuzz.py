@@ -14,7 +14,7 @@ from tilewright.compiler.language import typed
 from tilewright.compiler.reference.evaluate import evaluate
 
 PROGRAMS = 1500
-CASES = 400
+CASES = 300
 BLOCK = 50
 
 

@@ -102,7 +102,7 @@ def test_attention_backward_by_differences() -> None:
 
 
 def test_paged_attention_reads_only_pages_in_use() -> None:
-    B, H, G, D, NP, P, MB = 2, 4, 2, 3, 5, 2, 3
+    B, H, G, D, NP, P = 2, 4, 2, 3, 5, 2
     r = draw(5)
     q, kp, vp = r(B, H, D), r(NP, P, G, D), r(NP, P, G, D)
     pages, used = np.int32([[4, 0, 99], [1, 2, 3]]), np.int32([3, 6])

@@ -54,7 +54,7 @@ def _agrees(kernel: typed.TypedKernel, arguments: dict[str, Any], dims: dict[str
         assert comparison.ok, f"{what}: {comparison.message}"
 
 
-@pytest.mark.parametrize("start", range(5000, 5300, 50))
+@pytest.mark.parametrize("start", range(5000, 5150, 50))
 def test_nudged_programs_stay_inside(start: int) -> None:
     for seed in range(start, start + 50):
         program = generate(seed)
@@ -64,7 +64,7 @@ def test_nudged_programs_stay_inside(start: int) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.module}.{case.id}")
 def test_nudged_library_kernels_stay_inside(case: Case) -> None:
-    for dtype in case.dtypes[:3]:
+    for dtype in case.dtypes[:2]:
         kernel = case.typed(dtype)
         for data in CLASSES:
             arguments = case.arguments(dtype, data, "prime", seed=2)

@@ -7,11 +7,12 @@ import re
 
 import pytest
 from lark import Lark, Token, logger
-from tests.unit.sources import SOURCES
+from tests.unit.sources import SOURCES, items
 
-from tilewright.compiler.language.grammar import STARTS, grammar_text, parse_text, parser, parser_options
+from tilewright.compiler.language.grammar import STARTS, grammar_text, new_parser, parse_text, parser, parser_options
 from tilewright.compiler.language.scan import scan
 from tilewright.compiler.language.span import Source
+from tilewright.compiler.language.tables import stored_parser
 from tilewright.compiler.language.tokens import WORDS
 
 
@@ -42,6 +43,19 @@ def test_grammar_has_no_conflict(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_parser_is_made_once() -> None:
     assert parser() is parser()
+
+
+def test_stored_tables_are_current() -> None:
+    """After a change of the grammar: ``python -m tilewright.compiler.language.tables``."""
+    stored = stored_parser(grammar_text(), parser_options()["postlex"])
+    assert stored is not None
+    made = new_parser()
+    for text in items():
+        assert stored.parse(text, start="item") == made.parse(text, start="item")
+
+
+def test_tables_of_another_grammar_are_not_used() -> None:
+    assert stored_parser(grammar_text() + "\n", parser_options()["postlex"]) is None
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))

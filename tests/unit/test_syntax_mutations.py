@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import random
+import resource
 import time
+from pathlib import Path
 
 import pytest
 from tests.unit.mutate_source import Mutation, mutate, mutate_alike
 from tests.unit.sources import SOURCES, items
 
-from tilewright.compiler.language.errors import Diagnostic, render
+from tilewright.compiler.language.errors import Diagnostic, SourceErrors, outermost, render
+from tilewright.compiler.language.frontend import load_module
 from tilewright.compiler.language.parse import parse_items
 from tilewright.compiler.language.span import Source
 
-TEXTS = (*SOURCES.values(), *items())
+SMALL_TEXTS = items()
+TEXTS = (*SOURCES.values(), *SMALL_TEXTS)
+LIBRARY = Path(__file__).parents[2] / "compiler" / "library"
+LIBRARY_TEXTS = tuple(path.read_text(encoding="utf-8") for path in sorted(LIBRARY.glob("*.tw")))
+MOST_KILOBYTES = 2 * 2**20
 LONGEST_SECONDS = 10
 
 
@@ -34,7 +41,8 @@ def errors_of(text: str) -> tuple[Diagnostic, ...]:
 
 
 def points_at(error: Diagnostic, mutation: Mutation) -> bool:
-    return error.span.start <= mutation.end and error.span.end >= mutation.start
+    span = outermost(error.span)
+    return span.source.text == mutation.text and span.start <= mutation.end and span.end >= mutation.start
 
 
 def test_errors_point_at_the_mutated_token() -> None:
@@ -48,13 +56,46 @@ def test_the_first_error_is_nearly_always_the_cause() -> None:
     assert sum(points_at(error, m) for m, error in firsts) >= 0.9 * len(firsts)
 
 
+def checked(text: str) -> tuple[Diagnostic, ...]:
+    """All errors of a source, those of its meaning too."""
+    started = time.process_time()
+    try:
+        load_module(Source("mutated.tw", text), LIBRARY)
+    except SourceErrors as errors:
+        assert str(errors)
+        return errors.diagnostics
+    finally:
+        assert time.process_time() - started < LONGEST_SECONDS
+    return ()
+
+
+def share_of_errors_that_point_at_mutations(count: int) -> float:
+    pointed = []
+    for seed in range(count):
+        random_ = random.Random(seed)
+        mutation = mutate(random_.choice(LIBRARY_TEXTS), random_)
+        pointed += [points_at(error, mutation) for error in checked(mutation.text)]
+    assert len(pointed) >= count // 2
+    return sum(pointed) / len(pointed)
+
+
+def test_errors_of_the_library_point_at_the_mutated_token() -> None:
+    assert share_of_errors_that_point_at_mutations(80) >= 0.8
+
+
+@pytest.mark.soak
+def test_a_thousand_mutations_of_the_library() -> None:
+    assert share_of_errors_that_point_at_mutations(1_000) >= 0.8
+
+
 @pytest.mark.soak
 def test_many_mutated_sources() -> None:
     """100,000 sources, of which at least 30 % are sentences of the language and reach the checker."""
     sound = 0
     for seed in range(100_000):
         random_ = random.Random(seed)
-        text = random_.choice(TEXTS)
+        text = random_.choice(SMALL_TEXTS)
         mutation = mutate(text, random_) if seed % 2 else mutate_alike(text, random_)
-        sound += not errors_of(mutation.text)
+        sound += all(not error.code.startswith("TW01") for error in checked(mutation.text))
     assert sound >= 30_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < MOST_KILOBYTES

@@ -60,8 +60,8 @@ INDICES = (
     _file(
         "TW0408",
         "A require about unknown dims",
-        "`require`s are solved in order: a dim that no input binds stands alone on one side of an `==` whose other side "
-        "is known.",
+        "`require`s are solved in order: a dim that no input binds stands alone on one side of an `==` whose other "
+        "side is known.",
         "kernel f[N, P, Q](x: f32[N]) -> (y: f32[P, Q]):\n    require P * Q == N\n    y[i, j] = 1\n",
         "kernel f[N, P, Q](x: f32[N]) -> (y: f32[P, Q]):\n    require P == N // 2\n    require Q == P + 1\n"
         "    y[i, j] = 1\n",
@@ -216,8 +216,8 @@ ORDER = (
     _body(
         "TW0602",
         "A recurrence without an order",
-        "A statement may read what it defines at earlier points of one index: `t - c` with a constant c, or a bound `l` "
-        "with `where l < t`.",
+        "A statement may read what it defines at earlier points of one index: `t - c` with a constant c, or a bound "
+        "`l` with `where l < t`.",
         "s[i] = x[i, 0] + s[id[i]]\ny[i, j] = s[i]",
         "s[i] = x[i, 0] + (s[i - 1] else 0)\ny[i, j] = s[i]",
     ),
@@ -238,16 +238,16 @@ ORDER = (
     _file(
         "TW0605",
         "An in-place read of another element",
-        "The statement that changes an `inout` reads it only at the element that it writes; the others may have changed "
-        "already.",
-        "kernel f[N](inout x: f32[N], w: f32[N]) -> (y: f32):\n    x[i] = w[i] + (x[i - 1] else 0)\n    y = sum[i](x[i])\n",
-        "kernel f[N](inout x: f32[N], w: f32[N]) -> (y: f32):\n    x[i] = w[i] + x[i]\n    y = sum[i](x[i])\n",
+        "The statement that changes an `inout` reads it only at the element that it writes; the others may have "
+        "changed already.",
+        "kernel f[N](inout x: f32[N], w: f32[N]) -> (y: f32):\n    x[i] = w[i] + (x[i - 1] else 0)\n    y = x[0]\n",
+        "kernel f[N](inout x: f32[N], w: f32[N]) -> (y: f32):\n    x[i] = w[i] + x[i]\n    y = x[0]\n",
     ),
     _body(
         "TW0606",
         "A name is defined twice",
-        "A local name has one statement. An output has one operator, `=`, `+=`, `max=` or `min=`, after at most one plain "
-        "`=`.",
+        "A local name has one statement. An output has one operator, `=`, `+=`, `max=` or `min=`, after at most one "
+        "plain `=`.",
         "y[i, j] += x[i, j]\ny[i, j] max= v[j]",
         "y[i, j] += x[i, j]\ny[i, j] += v[j]",
     ),

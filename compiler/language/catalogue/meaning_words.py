@@ -191,9 +191,9 @@ TYPES = (
     _file(
         "TW0311",
         "An argument of the wrong type",
-        "Arguments have the declared dtypes; all arguments of one type parameter have one dtype, which is of its class.",
-        "kernel add<T: float>[N](a: T[N], b: T[N]) -> (y: T[N]):\n    y[i] = a[i] + b[i]\n\n# k(f32 array, f16 array)\n",
-        "kernel add<T: float>[N](a: T[N], b: T[N]) -> (y: T[N]):\n    y[i] = a[i] + b[i]\n\n# k(f16 array, f16 array)\n",
+        "Arguments have the declared dtypes; all arguments of one type parameter have one dtype of its class.",
+        "kernel add<T: float>[N](a: T[N], b: T[N]) -> (y: T[N]):\n    y[i] = a[i] + b[i]\n\n# k(f32, f16)\n",
+        "kernel add<T: float>[N](a: T[N], b: T[N]) -> (y: T[N]):\n    y[i] = a[i] + b[i]\n\n# k(f16, f16)\n",
         "call",
     ),
     _file(

@@ -11,7 +11,7 @@ from tilewright.compiler.language.check.extremes import upper_bound
 from tilewright.compiler.language.check.polynomial import Polynomial
 from tilewright.compiler.language.check.printed import printed
 from tilewright.compiler.language.check.problems import note
-from tilewright.compiler.language.check.prove import Known
+from tilewright.compiler.language.check.prove import SPLITS, Known
 from tilewright.compiler.language.check.walk import indices_of, reads_values
 from tilewright.compiler.language.errors import Fix
 from tilewright.compiler.language.span import Span
@@ -35,14 +35,15 @@ def access(context: Context, place: Place, scope: Scope) -> typed.Access:
         return typed.Access.PROVED
     goals = _goals(context, place)
     certain: list[Known] = [*context.facts, *scope.domain]
-    goals = [goal for goal in goals if not context.prover.proves(goal.polynomial, certain)]
+    splits = 0 if scope.guarded else SPLITS  # a guarded read needs no proof: only a cheap one is tried
+    goals = [goal for goal in goals if not context.prover.proves(goal.polynomial, certain, splits)]
     if not goals:
         return typed.Access.PROVED
-    if scope.path and all(context.prover.proves(goal.polynomial, [*certain, *scope.path]) for goal in goals):
-        return typed.Access.GUARDED
     if scope.guarded:
         return typed.Access.GUARDED
-    if scope.uncertain or any(context.depends_on_values(goal.polynomial) for goal in goals):
+    if scope.path and all(context.prover.proves(goal.polynomial, [*certain, *scope.path]) for goal in goals):
+        return typed.Access.GUARDED
+    if scope.uncertain or any(_depends_on_values(context, goal.polynomial, scope) for goal in goals):
         return typed.Access.GATHER
     return _unproved(context, place, scope, goals)
 
@@ -58,6 +59,15 @@ class Goal:
 def _goals(context: Context, place: Place) -> list[Goal]:
     subscript, extent = context.atoms.of(place.subscript), context.atoms.of(place.extent)
     return [Goal(True, subscript), Goal(False, extent - subscript.shifted(1))]
+
+
+def _depends_on_values(context: Context, polynomial: Polynomial, scope: Scope) -> bool:
+    """Whether the polynomial, or the range of an index in it, depends on what tensors hold."""
+    if context.depends_on_values(polynomial):
+        return True
+    indices = context.atoms.names(polynomial, "index")
+    ranges = [scope.ranges[name] for name in indices if name in scope.ranges]
+    return any(reads_values(bound) for range_ in ranges for bound in (range_.lo, range_.hi))
 
 
 def _runs_over(place: Place, scope: Scope) -> bool:

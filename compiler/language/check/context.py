@@ -40,7 +40,7 @@ class Scope:
     """A place in an expression.
 
     ``domain`` are facts from the ranges of the indices in scope, ``path`` those from the conditions around the place.
-    ``uncertain`` says that a condition or a range depends on values. ``as_index`` says that integers read from tensors
+    ``uncertain`` says that such a condition depends on values. ``as_index`` says that integers read from tensors
     become indices (inside subscripts and bounds, where arithmetic is exact).
     """
 
@@ -81,6 +81,7 @@ class Context:
         self.bindings: list[typed.DimBinding] = []
         self.solutions: list[typed.DimSolution] = []
         self.checks: list[typed.LaunchCheck] = []
+        self.checked_for: dict[int, int] = {}  # statement of a check that only matters if that is computed, by position
         self.reads: list[RecordedRead] = []
         self.statement = -1
         self.taken: dict[str, tuple[str, Span]] = {}
@@ -105,13 +106,11 @@ class Context:
         this = self.atoms.single(Atom("index", range_.index))
         low, high = self.atoms.of(range_.lo), self.atoms.of(range_.hi)
         facts = (Fact(this - low), Fact(high - this.shifted(1)))
-        uncertain = scope.uncertain or self.depends_on_values(low) or self.depends_on_values(high)
         return replace(
             scope,
             indices={**scope.indices, index: range_.index},
             ranges={**scope.ranges, range_.index: range_},
             domain=scope.domain + facts,
-            uncertain=uncertain,
         )
 
     def under(self, scope: Scope, condition: typed.Expr, holds: bool = True) -> Scope:
@@ -131,9 +130,11 @@ class Context:
         polynomial = self.atoms.of(divisor)
         if self.prover.is_assumed_positive(polynomial):
             return
+        if self.prover.proves(polynomial.shifted(-1), self.facts):
+            self.prover.assume_positive(polynomial)
+            return
         known = [*self.facts, *scope.domain, *scope.path]
         if self.prover.proves(polynomial.shifted(-1), known):
-            self.prover.assume_positive(polynomial)
             return
         if indices_of(divisor) or reads_values(divisor):
             return
@@ -147,7 +148,10 @@ class Context:
     def check_at_launch(self, condition: typed.Expr, text: str, code: str, span: Span, certain: bool = True) -> None:
         """Adds a launch check, unless it is there; ``certain`` checks become facts for later proofs."""
         check = typed.LaunchCheck(span, condition, text, code)
-        if all(other.condition != condition for other in self.checks):
-            self.checks.append(check)
-        if certain:
-            self.facts += conditions(self.atoms, condition)
+        if certain or self.statement < 0:
+            self.facts += conditions(self.atoms, condition) if certain else []
+            if all(other.condition != condition for other in self.checks):
+                self.checks.append(check)
+            return
+        self.checked_for[len(self.checks)] = self.statement
+        self.checks.append(check)

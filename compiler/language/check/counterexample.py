@@ -68,7 +68,7 @@ def _point(scope: Scope, chance: random.Random, values: dict[str, int]) -> bool:
         try:
             low, high = int(value_of(range_.lo, values)), int(value_of(range_.hi, values))
         except Unknown:
-            return False
+            continue  # a range that depends on values: a goal that needs this index stays undecided
         if low >= high:
             return False
         values[range_.index] = chance.choice((low, high - 1, chance.randrange(low, high)))

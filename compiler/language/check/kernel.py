@@ -66,7 +66,7 @@ class _KernelCheck:
             tuple(context.dims),
             tuple(context.bindings),
             tuple(context.solutions),
-            tuple(context.checks),
+            tuple(self._needed_checks()),
             inputs,
             scalars,
             outputs,
@@ -74,6 +74,17 @@ class _KernelCheck:
             tuple(s for _, s in sorted(self.typed.items()) if s is not None),
             tuple(_settings(schedule) for schedule in schedules),
         )
+
+    def _needed_checks(self) -> list[typed.LaunchCheck]:
+        """The launch checks without those of values that no output needs: what is not computed does not fail."""
+        results = self.inouts | {p.name.id for p in self.kernel.outputs}
+        needed = order.live(self.statements, order.plan(self.statements, self.inouts).reads, frozenset(results))
+        owner = self.context.checked_for
+        kept = [c for at, c in enumerate(self.context.checks) if at not in owner or owner[at] in needed]
+        unique: dict[typed.Expr, typed.LaunchCheck] = {}
+        for check in kept:
+            unique.setdefault(check.condition, check)
+        return list(unique.values())
 
     # ------------------------------------------------------------ statements
 

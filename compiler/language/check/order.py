@@ -58,22 +58,69 @@ def names_read(expr: tree.Expr) -> Iterator[tree.Name]:
 
 
 def _components(needs: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
-    """The names of each cycle, by each of its names: those that reach each other."""
-    reach = {name: _reachable(name, needs) for name in needs}
-    return {
-        name: frozenset(other for other in reach[name] if name in reach[other]) for name in needs if name in reach[name]
-    }
+    """The names of each cycle, by each of its names (Tarjan, 1972, without recursion)."""
+    search = _Components(needs)
+    for name in needs:
+        if name not in search.number:
+            search.visit(name)
+    return search.cycles
 
 
-def _reachable(start: str, needs: Mapping[str, set[str]]) -> set[str]:
-    seen: set[str] = set()
-    pending = list(needs[start])
+class _Components:
+    """Tarjan's search: ``low`` is the earliest open name that a name reaches."""
+
+    def __init__(self, needs: Mapping[str, set[str]]) -> None:
+        self.needs = needs
+        self.number: dict[str, int] = {}
+        self.low: dict[str, int] = {}
+        self.open: dict[str, None] = {}
+        self.cycles: dict[str, frozenset[str]] = {}
+
+    def visit(self, start: str) -> None:
+        path = [(self._enter(start), iter(self.needs[start]))]
+        while path:
+            name, following = path[-1]
+            other = next((n for n in following if n in self.needs), None)
+            if other is None:
+                path.pop()
+                self._leave(name, path[-1][0] if path else None)
+            elif other not in self.number:
+                path.append((self._enter(other), iter(self.needs[other])))
+            elif other in self.open:
+                self.low[name] = min(self.low[name], self.number[other])
+
+    def _enter(self, name: str) -> str:
+        self.number[name] = self.low[name] = len(self.number)
+        self.open[name] = None
+        return name
+
+    def _leave(self, name: str, parent: str | None) -> None:
+        if parent is not None:
+            self.low[parent] = min(self.low[parent], self.low[name])
+        if self.low[name] != self.number[name]:
+            return
+        members: list[str] = []
+        while not members or members[-1] != name:
+            members.append(self.open.popitem()[0])
+        if len(members) > 1 or name in self.needs[name]:
+            self.cycles.update(dict.fromkeys(members, frozenset(members)))
+
+
+def live(
+    statements: Sequence[tree.Statement], reads: Sequence[Mapping[str, Span]], results: frozenset[str]
+) -> set[int]:
+    """The statements that some result needs."""
+    by_name: dict[str, list[int]] = {}
+    for number, statement in enumerate(statements):
+        by_name.setdefault(statement.name.id, []).append(number)
+    found: set[int] = set()
+    pending = [number for name in results for number in by_name.get(name, ())]
     while pending:
-        name = pending.pop()
-        if name not in seen:
-            seen.add(name)
-            pending += needs.get(name, ())
-    return seen
+        number = pending.pop()
+        if number not in found:
+            found.add(number)
+            pending += [other for name in reads[number] for other in by_name.get(name, ())]
+    return found
 
 
 def check_order(context: Context, statements: Sequence[tree.Statement], found: Plan, inouts: frozenset[str]) -> None:

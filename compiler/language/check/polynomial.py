@@ -122,6 +122,16 @@ class Atoms:
         wanted = frozenset(kinds)
         return any(self._atom_uses(number, wanted) for number in polynomial.atoms)
 
+    def names(self, polynomial: Polynomial, kind: str) -> frozenset[str]:
+        """The names of all atoms of one kind in the polynomial, inside other atoms too."""
+        found: set[str] = set()
+        for number in polynomial.atoms:
+            atom = self._atoms[number]
+            found |= {atom.name} if atom.kind == kind else set()
+            for part in atom.parts:
+                found |= self.names(part, kind)
+        return frozenset(found)
+
     def _atom_uses(self, number: int, wanted: frozenset[str]) -> bool:
         atom = self._atoms[number]
         return atom.kind in wanted or any(self.uses(part, wanted) for part in atom.parts)

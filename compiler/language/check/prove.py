@@ -55,12 +55,12 @@ class Prover:
     def is_assumed_positive(self, divisor: Polynomial) -> bool:
         return divisor in self._positive
 
-    def proves(self, goal: Polynomial, facts: Iterable[Known]) -> bool:
-        """Whether ``goal >= 0`` follows from ``facts``."""
+    def proves(self, goal: Polynomial, facts: Iterable[Known], splits: int = SPLITS) -> bool:
+        """Whether ``goal >= 0`` follows from ``facts``; ``splits`` bounds the alternatives that are tried."""
         value = goal.value()
         if value is not None and value >= 0:
             return True
-        return self.refutes([*facts, Fact(goal.scaled(-1).shifted(-1))])
+        return self.refutes([*facts, Fact(goal.scaled(-1).shifted(-1))], splits)
 
     def proves_equal(self, left: Polynomial, right: Polynomial, facts: Sequence[Known]) -> bool:
         if left == right:
@@ -113,12 +113,13 @@ class Prover:
         return []
 
     def _quotient(self, this: Polynomial, left: Polynomial, right: Polynomial) -> list[Known]:
-        divisor = right.value()
-        if not (divisor is not None and divisor > 0) and right not in self._positive:
-            return []
         rest = left - right * this
         facts = [Fact(rest), Fact(right - rest.shifted(1)), Fact(right.shifted(-1))]
-        return [*facts, Fact(this)] if self._is_natural(left) else list(facts)
+        facts += [Fact(this)] if self._is_natural(left) else []
+        divisor = right.value()
+        if divisor is not None and divisor > 0 or right in self._positive:
+            return list(facts)
+        return [Either((tuple(facts), (Fact(right.scaled(-1)),)))]
 
     def _is_natural(self, polynomial: Polynomial) -> bool:
         """Whether the form alone shows that the value is at least 0: dims times positive numbers."""
@@ -144,8 +145,6 @@ def _range(this: Polynomial, expr: typed.Expr) -> list[Known]:
             return _range(this, operand)
         case typed.Reduce(op="argmax" | "argmin" | "argtop") | typed.Call(function="segment"):
             return [Fact(this.shifted(1))]
-        case typed.Call(function="abs"):
-            return [Fact(this)]
     if expr.dtype in ("u8", "u16", "u32", "bool"):
         return [Fact(this)]
     return []

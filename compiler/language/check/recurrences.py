@@ -103,7 +103,8 @@ def _has_cycle(edges: Mapping[str, set[str]]) -> bool:
 def _refuse(context: Context, relations: Sequence[_Relations]) -> None:
     strict = [list(one.strict()) for one in relations]
     for one, ordered in zip(relations, strict, strict=True):
-        if not ordered and any(one.at(axis, axis) is None for axis in range(len(one.reader.axes))):
+        shared = range(min(len(one.reader.axes), len(one.recorded.read.subscripts)))
+        if not ordered and any(one.at(axis, axis) is None for axis in shared):
             return _refuse_unordered(context, one)
     for one, ordered in zip(relations, strict, strict=True):
         if not ordered:

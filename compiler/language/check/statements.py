@@ -101,7 +101,8 @@ def _local_form_fits(lowering: Lowering, statement: tree.Statement) -> bool:
 
 def _indices(lowering: Lowering, subscripts: tuple[tree.Subscript, ...]) -> list[tree.Name]:
     """The names on the left that are indices, in order of appearance."""
-    known, found = lowering.known_names(), {}
+    known = lowering.known_names()
+    found: dict[str, tree.Name] = {}
     for subscript in subscripts:
         for name in _names(subscript.index):
             if isinstance(subscript.index, tree.Name) or name.id not in known and name.id not in found:
