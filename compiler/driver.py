@@ -23,9 +23,10 @@ from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program, program
 from tilewright.compiler.specialise import digest, with_dims, with_layouts
 from tilewright.compiler.target import Target, find
+from tilewright.compiler.unsupported import refusal
 from tilewright.compiler.version import versions
 from tilewright.dialect import ods
-from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.faults import InternalFault, Unsupported
 from tilewright.passes.base import Instrument
 from tilewright.runtime import artifact as artifacts
 from tilewright.runtime.artifact import Artifact
@@ -109,6 +110,8 @@ def _make(job: Job, kernel: TypedKernel, target: Target, switches: Switches, ins
         with _ONE_AT_A_TIME:
             settings = replace(job.settings, verify=job.settings.verify or switches.verify_passes)
             built = pipeline.compile_typed(kernel, target, settings, instrument, dict(job.dims))
+    except Unsupported as lacking:
+        raise refusal(lacking, kernel, target.name) from lacking
     except (InternalFault, AssertionError, LookupError, AttributeError, TypeError, NotImplementedError) as fault:
         raise CompilerFault(
             f"{type(fault).__name__}: {fault}", _leave_folder(fault, job, kernel, target, switches)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tilewright.compiler import driver
 from tilewright.compiler.driver import Compiled, Job
 from tilewright.compiler.language import tree
@@ -65,7 +67,7 @@ class JitKernel:
 
     def __call__(self, *args: Any, out: Any = None, target: str = "", device: str | None = None, **kwargs: Any) -> Any:
         values = collect(self._checked.name, self._names, args, kwargs)
-        static = {name: values.pop(name) for name in self._static & kwargs.keys()} if kwargs else {}
+        static = {name: _constant(name, values.pop(name)) for name in self._static & kwargs.keys()} if kwargs else {}
         seen = self._fingerprints(values)
         key = (seen.marks, target, device, tuple(static.items()))
         runnable = self._known.get(key)
@@ -166,6 +168,15 @@ class JitKernel:
 
     def __repr__(self) -> str:
         return f"<kernel {self._checked.name} of {self._source.source.name}, {self.compilations} compiled>"
+
+
+def _constant(name: str, value: Any) -> bool | int | float | str:
+    """A const or type as plain Python data, which keys are made of (TW1010 for anything else)."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, bool | int | float | str):
+        return plain
+    raise CallError("TW1010", f"argument {name} is a constant of the kernel", argument=name,
+                    expected="a number, a bool or the name of a type", found=type(value).__name__)  # fmt: skip
 
 
 class Namespace:

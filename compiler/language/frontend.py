@@ -79,6 +79,7 @@ def load_module(source: Source, folder: Path | None = None) -> Module:
             if checked is not None:
                 kernels[name] = checked
                 _check_representatives(checked, problems)
+    _drop_consequences(problems)
     problems.stop_if_any()
     return Module(source, kernels)
 
@@ -126,6 +127,12 @@ def infer_instance(
 
 
 # ---------------------------------------------------------------- loading
+
+
+def _drop_consequences(problems: Problems) -> None:
+    """A macro that could not be read is unknown where it is used: only the first is worth telling."""
+    broken = {one.span.source.name for one in problems.found if one.code.startswith("TW01")}
+    problems.found = [one for one in problems.found if one.code != "TW0209" or one.span.source.name not in broken]
 
 
 def _checked(found: KernelSource, problems: Problems) -> CheckedKernel | None:

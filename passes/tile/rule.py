@@ -29,6 +29,7 @@ class Machine:
 
     lanes: int = 8
     unroll: int = 4
+    long_unroll: int = 2
     rows: int = 6
     columns: int = 16
     depth: int = 4
@@ -44,9 +45,12 @@ class Machine:
     matrix_warps: int = 0
     stages: int = 0
 
-    @property
-    def vector(self) -> int:
-        return self.lanes * self.unroll
+
+LONG_OPS = frozenset(
+    f"math.{name}"
+    for name in ("exp", "exp2", "expm1", "log", "log2", "log1p", "tanh", "erf", "sin", "cos", "powf")
+)
+"""Ops that become polynomials: two vectors of them fill a core."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,12 @@ def _root_nest(op: Any, name: str, grid: tuple[int, ...], vector: int | None, ma
         nest = build(name, domain, grid, contraction, machine)
         if nest is not None:
             return nest
-    return _vector_nest(name, domain, grid, vector, machine)
+    return _vector_nest(name, domain, grid, vector, _vector_width(op, machine), machine)
 
 
-def _vector_nest(name: str, domain: tw.Domain, grid: tuple[int, ...], vector: int | None, machine: Machine) -> Nest:
+def _vector_nest(
+    name: str, domain: tw.Domain, grid: tuple[int, ...], vector: int | None, width: int, machine: Machine
+) -> Nest:
     blocks = []
     for position in grid:
         size = machine.cell_vectors if position == vector else 1
@@ -132,7 +138,7 @@ def _vector_nest(name: str, domain: tw.Domain, grid: tuple[int, ...], vector: in
     inner = [p for p in range(domain.parallel) if p not in grid and p != vector]
     blocks += [Block(domain.indices[p], 1, Where.LOOP) for p in inner]
     if vector is not None:
-        blocks.append(Block(domain.indices[vector], machine.vector, Where.TILE))
+        blocks.append(Block(domain.indices[vector], width, Where.TILE))
     return Nest(name, tuple(blocks), reason="one row a cell, vectors along the contiguous index")
 
 
@@ -228,6 +234,12 @@ def _widened_from_half(value: Any) -> bool:
     return isinstance(owner.operands[0].type, (ir.F16Type, ir.BF16Type))
 
 
+def _vector_width(op: Any, machine: Machine) -> int:
+    """Points of one step along the vector index: several vectors in flight, fewer where each is a long computation."""
+    long = any(o.operation.name in LONG_OPS for o in tw.body_of(op).operations)
+    return machine.lanes * (machine.long_unroll if long else machine.unroll)
+
+
 def _root_vector(op: Any, machine: Machine) -> int | None:
     """The index a root is vectorised along: its last one; for a fold only where its reads are contiguous in it."""
     domain = tw.domain_of(op)
@@ -268,7 +280,7 @@ def _fold_nest(fold: Any, name: str, vector_bound: bool, machine: Machine) -> Ne
     if lane is None:
         return Nest(name, tuple(Block(i, 1, Where.LOOP) for i in indices), reason="lanes along a result axis")
     blocks = tuple(Block(i, 1, Where.LOOP) for p, i in enumerate(indices) if p + domain.parallel != lane)
-    last = Block(domain.indices[lane], machine.vector, Where.TILE)
+    last = Block(domain.indices[lane], _vector_width(fold, machine), Where.TILE)
     return Nest(name, (*blocks, last), reason="lanes along the contiguous reduced index")
 
 

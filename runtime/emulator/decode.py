@@ -121,7 +121,7 @@ def operands(instruction: Instruction, least: int, most: int | None = None) -> t
 def source(context: Context, instruction: Instruction, operand: Operand, kind: ScalarType) -> Source:
     """A scalar operand read as ``kind``."""
     if isinstance(operand, Register):
-        _check_width(instruction, operand, kind, reading=True)
+        _check_width(instruction, operand, kind)
         return Source(kind, register=operand)
     if isinstance(operand, Immediate):
         return Source(kind, constant=immediate(operand, kind))
@@ -134,10 +134,15 @@ def source(context: Context, instruction: Instruction, operand: Operand, kind: S
     raise UnsupportedInstruction(instruction.opcode, instruction.line, f"operand {operand} is not a scalar")
 
 
-def _check_width(instruction: Instruction, register: Register, kind: ScalarType, reading: bool) -> None:
-    if register.bits == kind.bits or (register.bits > kind.bits and kind is not PRED and register.bits != 1):
+RELAXED = frozenset(("cvt", "ld", "ldu", "st", "mbarrier", "cp", "mov", "set", "dp4a"))
+"""Instructions whose registers may be wider than their type (PTX ISA, "Operand Size Exceeding Instruction-Type Size")."""
+
+
+def _check_width(instruction: Instruction, register: Register, kind: ScalarType) -> None:
+    if register.bits == kind.bits:
         return
-    if not reading and register.bits == 16 and kind.bits == 8:
+    wider = register.bits > kind.bits and kind is not PRED and register.bits != 1
+    if wider and instruction.parts[0] in RELAXED:
         return
     raise UnsupportedInstruction(
         instruction.opcode,
@@ -170,12 +175,7 @@ def destination(instruction: Instruction, operand: Operand, kind: ScalarType) ->
         return Destination(kind, None)
     if not isinstance(operand, Register):
         raise UnsupportedInstruction(instruction.opcode, instruction.line, f"{operand} cannot be written")
-    if operand.bits < kind.bits or (kind is PRED) != (operand.bits == 1):
-        raise UnsupportedInstruction(
-            instruction.opcode,
-            instruction.line,
-            f"register {operand} has {operand.bits} bits, the result has {kind.bits}",
-        )
+    _check_width(instruction, operand, kind)
     return Destination(kind, operand)
 
 

@@ -132,10 +132,18 @@ class MatrixHazards:
         """Certain when no fence lies between the last wait and this product; else only constants moved past one."""
         if state.fenced:
             if self.machine.options.strict and registers & state.dirty:
-                self._report("late-register-write", "registers are written between wgmma.fence and the product", event,
-                             registers, lanes, "warning")
+                self._report(
+                    "late-register-write",
+                    "registers are written between wgmma.fence and the product",
+                    event,
+                    registers,
+                    lanes,
+                    "warning",
+                )
         else:
-            self._report("missing-wgmma-fence", "registers were written and no wgmma.fence follows", event, registers, lanes)
+            self._report(
+                "missing-wgmma-fence", "registers were written and no wgmma.fence follows", event, registers, lanes
+            )
         state.dirty.clear()
 
     def _wait(self, state: WarpgroupState, allowed: int) -> None:
@@ -145,6 +153,8 @@ class MatrixHazards:
         state.accumulators = state.accumulators[-keep:]
         state.inputs = state.inputs[-keep:]
 
-    def _report(self, kind: str, message: str, event: Event, registers: set[Register], lanes: Array, severity: str = "error") -> None:
+    def _report(
+        self, kind: str, message: str, event: Event, registers: set[Register], lanes: Array, severity: str = "error"
+    ) -> None:
         names = sorted(register.name for register in registers)[:4]
         self.machine.report(kind, f"{message} ({', '.join(names)})", event.instruction, lanes, severity=severity)

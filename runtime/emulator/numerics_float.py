@@ -108,7 +108,7 @@ def _fraction_to_double(value: Fraction) -> float:
     try:
         return value.numerator / value.denominator
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def round_directed(exact_or_odd: Array, mode: str) -> Array:

@@ -109,7 +109,12 @@ def test_several_outputs_and_consts() -> None:
     assert result._fields == ("y", "total") and result.total == 10
     np.testing.assert_array_equal(result.y, 2 * x)
     np.testing.assert_array_equal(kernel(x).y, x)
+    np.testing.assert_array_equal(kernel(x, twice=np.bool_(True)).y, 2 * x)
     assert kernel.compilations == 2
+    for bad in ([True], 2, "yes", None):
+        with pytest.raises(tw.CallError) as caught:
+            kernel(x, twice=bad)
+        assert caught.value.argument == "twice"
 
 
 def test_compile_needs_no_data_and_shows_everything(tmp_path: Path) -> None:

@@ -292,6 +292,14 @@ MISSING = (
         "compile",
     ),
     _file(
+        "TW0902",
+        "Not compiled for this target yet",
+        "Other targets compile this kernel, the chosen one has no code for it yet: on GPUs `sin`, `cos` and `pow` of f64.",
+        "kernel f[N](x: f64[N]) -> (y: f64[N]):\n    y[i] = sin(x[i])\n",
+        "kernel f[N](x: f64[N]) -> (y: f64[N]):\n    y[i] = exp(x[i])\n",
+        "compile",
+    ),
+    _file(
         "TW0903",
         "Not in the language",
         "Functions as arguments, sorts over several keys, 64-bit unsigned and complex types, and collectives between "

@@ -60,7 +60,31 @@ class Prover:
         value = goal.value()
         if value is not None and value >= 0:
             return True
-        return self.refutes([*facts, Fact(goal.scaled(-1).shifted(-1))], splits)
+        return self.refutes([*self._relevant(goal, facts), Fact(goal.scaled(-1).shifted(-1))], splits)
+
+    def _relevant(self, goal: Polynomial, facts: Iterable[Known]) -> list[Known]:
+        """The facts that share atoms with the goal, with each other's help: the rest cannot matter."""
+        pending = [(fact, self._mentioned(_fact_atoms(fact))) for fact in facts]
+        reached = self._mentioned(goal.atoms)
+        kept: list[Known] = []
+        while True:
+            near = [one for one in pending if one[1] & reached or not one[1]]
+            if not near:
+                return kept
+            pending = [one for one in pending if one[1] and not one[1] & reached]
+            kept += [fact for fact, _ in near]
+            reached = reached.union(*(atoms for _, atoms in near))
+
+    def _mentioned(self, numbers: Iterable[int]) -> frozenset[int]:
+        """The atoms and those inside them."""
+        found: set[int] = set()
+        pending = list(numbers)
+        while pending:
+            number = pending.pop()
+            if number not in found:
+                found.add(number)
+                pending += [n for part in self.atoms[number].parts for n in part.atoms]
+        return frozenset(found)
 
     def proves_equal(self, left: Polynomial, right: Polynomial, facts: Sequence[Known]) -> bool:
         if left == right:
@@ -185,10 +209,14 @@ def _comparison(op: str, difference: Polynomial) -> list[Known]:
     return table[op]
 
 
+def _fact_atoms(fact: Known) -> Iterable[int]:
+    return fact.polynomial.atoms if isinstance(fact, Fact) else _choice_atoms(fact)
+
+
 def _choice_atoms(choice: Either) -> Iterable[int]:
     for option in choice.options:
         for fact in option:
-            yield from fact.polynomial.atoms if isinstance(fact, Fact) else _choice_atoms(fact)
+            yield from _fact_atoms(fact)
 
 
 def _substituted(facts: Sequence[Fact]) -> list[Polynomial]:

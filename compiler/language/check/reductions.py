@@ -58,6 +58,8 @@ def _reduced(lowering: Lowering, expr: tree.Reduce, scope: Scope) -> typed.Expr:
     if ERROR in (body.dtype, where.dtype if where else "", rank.dtype if rank else ""):
         return poison(expr.span)
     body = _operand(lowering, name, body)
+    if name in POSITIONS:  # nothing around the position decides the type of what is compared
+        body = strengthened(body)
     dtype = typed.INDEX if name in POSITIONS else body.dtype
     if dtype == ERROR:
         return poison(expr.span)
