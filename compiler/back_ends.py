@@ -44,7 +44,8 @@ def gpu(module: Any, interface: Plan, target: Target, keep: bool) -> Built:
     chip = Chip(target.gpu.arch)
     lowered = lower(module, chip, target.machine.stages)
     notes = {"thread.mlir": dump(lowered.module, locations=True) + "\n"} if keep else {}
-    plan = with_kernels(plan_of(module, interface, {}), lowered.kernels, target)
+    sites = {kernel.name: kernel.sites for kernel in lowered.kernels}
+    plan = with_kernels(plan_of(module, interface, sites), lowered.kernels, target)
     ptx = to_ptx(lowered.module)
     code = {"ptx": ptx.encode()}
     notes["code.ptx"] = ptx

@@ -32,6 +32,7 @@ from tilewright.runtime import artifact as artifacts
 from tilewright.runtime.artifact import Artifact
 from tilewright.runtime.cache import DiskCache
 from tilewright.runtime.errors import ArtifactError, CallError
+from tilewright.runtime.facts import ALIGNMENT
 from tilewright.runtime.launch import Program as Runnable
 from tilewright.runtime.loading import program_for
 from tilewright.runtime.plan import Plan
@@ -271,7 +272,8 @@ def compile(  # noqa: A001 (the public name)
     """Compile a kernel of a text or a ``.tw`` file without data, in a child process with limits.
 
     ``types`` and ``consts`` choose the instance, ``dims`` fixes some dims (the others stay dynamic), ``layouts`` says
-    how tensors lie (row-major otherwise), ``disable`` leaves optional passes out.
+    how tensors lie (row-major otherwise), ``disable`` leaves optional passes out. Code for GPUs takes tensors that are
+    aligned to 16 bytes.
 
     Raises:
         SourceErrors: errors of the source. CallError: of this call. CompilerFault: of ours.
@@ -299,7 +301,7 @@ def compile_loaded(
     """``compile`` of a program that is loaded already."""
     from tilewright.compiler.worker import compile_apart
 
-    find(target, switches)
+    facts = _assumed(checked, find(target, switches))
     job = Job(
         loaded,
         checked.name,
@@ -307,9 +309,16 @@ def compile_loaded(
         target,
         tuple(sorted((layouts or {}).items())),
         tuple(sorted((dims or {}).items())),
-        Settings(disabled=frozenset(disable), keep=True),
+        Settings(disabled=frozenset(disable), facts=facts, keep=True),
     )
     return Compiled(compile_apart(job, switches), switches)
+
+
+def _assumed(checked: CheckedKernel, target: Target) -> tuple[str, ...]:
+    """What code that is compiled without data assumes of its calls: tensors lie as allocators give them."""
+    if "aligned" not in target.specialises:
+        return ()
+    return tuple(f"align({item.name.id}) >= {ALIGNMENT}" for item in (*checked.tensors, *checked.outputs))
 
 
 def instance_of(checked: CheckedKernel, types: Mapping[str, str] | None, consts: Mapping[str, Any] | None) -> Instance:

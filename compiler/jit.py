@@ -6,7 +6,7 @@ facts that the target's code may assume, target and device. Shapes are not part 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,12 @@ from tilewright.runtime import artifact as artifacts
 from tilewright.runtime.arguments import collect, layout_of
 from tilewright.runtime.cache import Memo
 from tilewright.runtime.errors import CallError
-from tilewright.runtime.facts import INDEX32, holds
+from tilewright.runtime.facts import ALIGNMENT, INDEX32, holds
 from tilewright.runtime.launch import PREPARED_LIMIT, Fingerprints, fingerprint
 from tilewright.runtime.launch import Program as Runnable
 from tilewright.runtime.switches import Switches, read
 from tilewright.runtime.views import TensorView, view_of
 
-ALIGNMENT = 16  # bytes: what a 128-bit access needs
 DIVISOR = 16  # elements: what keeps rows of any dtype aligned when their extents are multiples of it
 
 
@@ -69,7 +68,8 @@ class JitKernel:
         values = collect(self._checked.name, self._names, args, kwargs)
         static = {name: _constant(name, values.pop(name)) for name in self._static & kwargs.keys()} if kwargs else {}
         seen = self._fingerprints(values)
-        key = (seen.marks, target, device, tuple(static.items()))
+        careful = out is not None and not _is_aligned(out)
+        key = (seen.marks, target, device, careful, tuple(static.items()))
         runnable = self._known.get(key)
         if runnable is None:
             runnable = self._remember(key, values, static, target or self._target, device)
@@ -99,19 +99,23 @@ class JitKernel:
         self, key: Any, values: Mapping[str, Any], static: Mapping[str, Any], target: str, device: str | None
     ) -> Runnable:
         row = find(target, self._switches)
-        compiled = self._compiled(self._specialisation(values, static, row))
+        compiled = self._compiled(self._specialisation(values, static, row, careful=key[3]))
         runnable = compiled.program(device_for(row, device))
         if len(self._known) >= PREPARED_LIMIT:
             self._known.clear()
         self._known[key] = runnable
         return runnable
 
-    def _specialisation(self, values: Mapping[str, Any], static: Mapping[str, Any], target: Target) -> Specialisation:
+    def _specialisation(
+        self, values: Mapping[str, Any], static: Mapping[str, Any], target: Target, careful: bool = False
+    ) -> Specialisation:
+        """What a call is compiled for; ``careful``: nothing is assumed of where the outputs lie."""
         views = {name: view_of(values[name], name) for name in self._tensors}
         self._check_ranks(views)
         instance = self._instance({name: view.dtype for name, view in views.items()}, static)
         layouts = self._layouts(views)
-        return Specialisation(instance, target.name, layouts, facts_of(views, self._dims(views), target))
+        outputs = () if careful else tuple(output.name.id for output in self._checked.outputs)
+        return Specialisation(instance, target.name, layouts, facts_of(views, self._dims(views), target, outputs))
 
     def _dims(self, views: Mapping[str, TensorView]) -> dict[str, int]:
         """The dims that stand alone in the shape of an input."""
@@ -200,11 +204,26 @@ class Namespace:
         return f"<kernels of {self._name}: {', '.join(self._kernels)}>"
 
 
-def facts_of(views: Mapping[str, TensorView], dims: Mapping[str, int], target: Target) -> tuple[str, ...]:
-    """Which facts of the kinds that ``target`` specialises on are true of these tensors and dims, sorted."""
+def _is_aligned(out: Any) -> bool:
+    """Whether all tensors that the caller gave for the outputs lie at aligned addresses."""
+    given = out.values() if isinstance(out, Mapping) else out if isinstance(out, tuple | list) else (out,)
+    try:
+        return all(fingerprint(value, "out")[1] % ALIGNMENT == 0 for value in given if value is not None)
+    except CallError:  # the launcher says what is wrong with it, and knows its name
+        return True
+
+
+def facts_of(
+    views: Mapping[str, TensorView], dims: Mapping[str, int], target: Target, outputs: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Which facts of the kinds that ``target`` specialises on are true of these tensors and dims, sorted.
+
+    ``outputs`` are known to be aligned.
+    """
     found: list[str] = []
     if "aligned" in target.specialises:
-        found += [f"align({name}) >= {ALIGNMENT}" for name, view in views.items() if view.pointer % ALIGNMENT == 0]
+        aligned = [name for name, view in views.items() if view.pointer % ALIGNMENT == 0]
+        found += [f"align({name}) >= {ALIGNMENT}" for name in (*aligned, *outputs)]
     if "divisible" in target.specialises:
         found += [f"{name} % {DIVISOR} == 0" for name, extent in dims.items() if extent % DIVISOR == 0]
     if "index32" in target.specialises and holds(INDEX32, {}, views):

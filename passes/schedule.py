@@ -14,16 +14,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 
 
-class Where(str, Enum):
+class Where(StrEnum):
     GRID = "grid"
     LOOP = "loop"
     TILE = "tile"
 
 
-class Operand(str, Enum):
+class Operand(StrEnum):
     """The sides of a contraction."""
 
     LEFT = "left"
@@ -145,7 +145,7 @@ def _parse_nest(line: str) -> Nest:
 
 
 def check_nest(nest: Nest, indices: Iterable[str]) -> None:
-    """Refuse a nest that names unknown indices or blocks an index by sizes that do not divide. Raises ``ValueError``."""
+    """Refuse a nest with unknown indices, or blocks of an index that do not divide. Raises ``ValueError``."""
     known = set(indices)
     last: dict[str, int] = {}
     for block in nest.blocks:

@@ -21,7 +21,8 @@ CELLS_PER_THREAD = 4  # chunks handed to each thread, so that a late one does no
 CELLS, SCRATCH = "_cells", "_scratch"
 MATH_SYMBOLS = (
     "exp", "exp2", "log", "log2", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow", "fmod", "fma",
-    "sinf", "cosf", "fmodf", "fmaf",
+    "floor", "ceil", "trunc", "round", "roundeven",
+    "sinf", "cosf", "fmodf", "fmaf", "floorf", "ceilf", "truncf", "roundf", "roundevenf",
 )  # fmt: skip
 
 _LAUNCH = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)

@@ -18,14 +18,20 @@ from tilewright.runtime.workspace import Buffer, WorkspacePool, kept
 
 
 class EmulatorEngine:
-    """PTX of one plan in the emulator, on host memory."""
+    """PTX of one plan in the emulator, on host memory.
+
+    ``options`` go to every ``emulator.launch`` (``schedule``, ``completion``, ``check``, ``seed`` …); ``reports`` keeps
+    what the launches of the latest call found and counted, by launch.
+    """
 
     device = "cpu"
 
-    def __init__(self, ptx: str) -> None:
+    def __init__(self, ptx: str, **options: Any) -> None:
         from tilewright.runtime import emulator
 
         self._emulator: Any = emulator
+        self._options = options
+        self.reports: dict[str, Any] = {}
         self._module = emulator.Module.parse(ptx)
         self._pool = WorkspacePool()
 
@@ -47,8 +53,9 @@ class EmulatorEngine:
             arguments = [value for operand in step.operands for value in _arguments(operand, frame)]
             report = self._emulator.launch(
                 self._module, launch.name, grid=grid, block=launch.block, cluster=launch.cluster,
-                shared_bytes=launch.shared_bytes, args=[*arguments, status],
+                shared_bytes=launch.shared_bytes, args=[*arguments, status], **self._options,
             )  # fmt: skip
+            self.reports[launch.name] = report
             if report.findings:
                 raise RunError("TW1020", f"the emulator found a fault in {launch.name}: {report.findings[0]}",
                                site=launch.name)  # fmt: skip
@@ -59,13 +66,14 @@ class EmulatorEngine:
 
 
 def _arguments(operand: Placed | Value, frame: Frame) -> list[Any]:
-    """A tensor as an array (and its strides where they are run-time values), a scalar in its own type."""
+    """A tensor as an array (one of rank 0 would be a number), with run-time strides; a scalar in its own type."""
     if isinstance(operand, Placed):
         view = TensorView(
             frame[operand.source], operand.shape, operand.strides, operand.dtype, operand.written, "cpu", None
         )
         strides = operand.strides if operand.layout == "strided" else ()
-        return [as_numpy(view), *(np.int64(stride) for stride in strides)]
+        array = as_numpy(view)
+        return [array.reshape(1) if array.ndim == 0 else array, *(np.int64(stride) for stride in strides)]
     if operand.source is None:
         return [np.int64(operand.constant)]
     dtype = numpy_dtype(operand.dtype)

@@ -23,7 +23,7 @@ def uncompiled_features(kernel: typed.TypedKernel) -> tuple[Diagnostic, ...]:
 
 
 def _diagnostic(feature: str, span: Span) -> Diagnostic:
-    note = Note(None, "the reference interpreter runs it: `tilewright run --reference`")
+    note = Note(None, "the reference interpreter evaluates it")
     return Diagnostic(CODE, span, f"{feature} cannot be compiled yet", notes=(note,))
 
 

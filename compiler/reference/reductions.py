@@ -84,7 +84,7 @@ def _sum(rules: Rules, body: Value, domain: Domain) -> Value:
     if domain.open is not None:
         doubt = np.where(domain.open, np.abs(body.data) + dense(body.error, body.data), 0.0)
         error = error + domain.spread(doubt).sum(axis=domain.axes)
-    unsure = either(_unsure(body, domain), _partial_overflow(body.dtype, data, sizes, size, error, domain))
+    unsure = either(_unsure(body, domain), _partial_overflow(body.dtype, terms, size, domain))
     return settle(rules, body.dtype, data, some(error), unsure, units=0)
 
 
@@ -99,15 +99,24 @@ def _on_grid(terms: Array, size: Array, grid: float, dtype: str, domain: Domain)
     return np.asarray((np.rint(scaled) == scaled).all(axis=domain.axes) & (size * grid <= EXACT_SUM[dtype]))
 
 
-def _partial_overflow(dtype: str, data: Array, sizes: Array, size: Array, error: Array, domain: Domain) -> Array | None:
-    """Where some order of summation passes infinity on the way."""
-    limit = OVERFLOW[dtype]
-    risky = ~(size + error < limit)
-    if not risky.any():
+def _partial_overflow(dtype: str, terms: Array, size: Array, domain: Domain) -> Array | None:
+    """Where some order of summation passes an infinity on the way that another order does not."""
+    slack = 1.0 + growth(domain.counts()) * UNIT[dtype]
+    if (size * slack < OVERFLOW[dtype]).all():
         return None
-    finite = np.where(np.isfinite(sizes), sizes, 0.0).sum(axis=domain.axes)
-    one_sign = (np.abs(data) == size) & (np.isinf(data) | (size - error >= limit) | (size + error < limit))
-    return some(risky & ~one_sign & ~np.isnan(data) & (finite + error >= limit))
+    limit, scale = (2.0**960, 2.0**-64) if dtype == "f64" else (OVERFLOW[dtype], 1.0)  # room for sums past the limit
+    up, down = (_reach(sign * scale * terms, domain) for sign in (1.0, -1.0))
+    is_nan = np.isnan(terms).any(axis=domain.axes) | (up[1] & down[1])
+    rises, falls = up[1] | (up[0] * slack >= limit), down[1] | (down[0] * slack >= limit)
+    stays = np.abs(up[0] - down[0]) - (slack - 1.0) * (up[0] + down[0]) >= limit
+    lost = (rises & falls) | ((rises ^ falls) & ~(up[1] | down[1] | stays))
+    return some(np.asarray(lost & ~is_nan))
+
+
+def _reach(terms: Array, domain: Domain) -> tuple[Array, Array]:
+    """The sum of the finite terms above zero, and whether one is infinite."""
+    finite = np.where((terms > 0) & np.isfinite(terms), terms, 0.0).sum(axis=domain.axes)
+    return finite, np.asarray((terms == np.inf).any(axis=domain.axes))
 
 
 def _mean(rules: Rules, body: Value, domain: Domain) -> Value:

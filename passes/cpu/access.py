@@ -1,7 +1,8 @@
 """Owns loads and stores of tiles: which machine access each piece becomes.
 
 Unit stride is a vector access, masked where conditions vary along it; a condition that is the same for all lanes picks
-the address instead (zeros to read, a sink to write), so no branch is needed. Every other stride, gathers, and masks on
+the address instead (zeros to read, a sink to write), so no branch is needed. A vector across
+rows that are contiguous along another axis is read in blocks and transposed. Every other stride, gathers, and masks on
 elements below 32 bits go lane by lane.
 """
 
@@ -11,11 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import from_storage, machine_type, storage_type, to_storage
+from tilewright.passes.cpu.machine import from_storage, storage_type, to_storage
 from tilewright.passes.cpu.place import Place
 from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, hold, main_axis
 
 Merge = Callable[[Any, Any], Any]
+BLOCK = 4  # rows and columns of a block that is transposed in registers
 
 
 class LoadTile(Tile):
@@ -30,6 +32,7 @@ class LoadTile(Tile):
         self.place = place
         self.otherwise = None if otherwise is not None and otherwise.constant == 0 else otherwise
         self.location = emitter.location
+        self._blocks: dict[tuple[Position, int], list[Any]] = {}
 
     def _scalar(self, at: Position) -> Any:
         e, place = self.emitter, self.place
@@ -42,12 +45,36 @@ class LoadTile(Tile):
     def _vector(self, at: Position, axis: int, lanes: int) -> Any:
         place = self.place
         if place.step(axis) != 1:
-            return super()._vector(at, axis, lanes)
+            unit = self._contiguous_beside(axis)
+            return super()._vector(at, axis, lanes) if unit is None else self._across(at, axis, lanes, unit)
         if not place.condition_varies(axis):
             return self._whole(at, axis, lanes)
         if place.can_mask(axis):
             return self._masked(at, axis, lanes)
         return super()._vector(at, axis, lanes)
+
+    def _contiguous_beside(self, axis: int) -> int | None:
+        """Another axis along which memory is contiguous for at least a block."""
+        for other, size in enumerate(self.shape):
+            if other != axis and size >= BLOCK and self.place.step(other) == 1:
+                return other
+        return None
+
+    def _across(self, at: Position, axis: int, lanes: int, unit: int) -> Any:
+        """A vector across rows: blocks of ``BLOCK`` rows are read along memory and transposed in registers."""
+        e = self.emitter
+        if lanes > BLOCK:
+            half = lanes // 2
+            later = (*at[:axis], at[axis] + half, *at[axis + 1 :])
+            return e.shuffle(self.vector(at, axis, half), self.vector(later, axis, half), range(lanes))
+        start = at[unit] - at[unit] % BLOCK
+        if lanes < BLOCK or start + BLOCK > self.shape[unit]:
+            return super()._vector(at, axis, lanes)
+        corner = (*at[:unit], start, *at[unit + 1 :])
+        if (corner, axis) not in self._blocks:
+            rows = [(*corner[:axis], corner[axis] + n, *corner[axis + 1 :]) for n in range(BLOCK)]
+            self._blocks[corner, axis] = transposed(e, [self.vector(row, unit, BLOCK) for row in rows])
+        return self._blocks[corner, axis][at[unit] - start]
 
     def _whole(self, at: Position, axis: int, lanes: int) -> Any:
         e, place = self.emitter, self.place
@@ -60,9 +87,13 @@ class LoadTile(Tile):
     def _masked(self, at: Position, axis: int, lanes: int) -> Any:
         e, place = self.emitter, self.place
         mask = place.mask(at, axis, lanes)
-        type_ = e.vector_type(lanes, machine_type(e, self.element))
-        other = self._other(at, axis, lanes) if self.otherwise is not None else e.constant(type_, 0)
-        return e.masked_load(type_, place.pointer(at), mask, other, place.alignment)
+        type_ = e.vector_type(lanes, storage_type(e, self.element))
+        if self.otherwise is None:
+            other = e.constant(type_, 0)
+        else:
+            other = to_storage(e, self._other(at, axis, lanes), self.element)
+        loaded = e.masked_load(type_, place.pointer(at), mask, other, place.alignment)
+        return from_storage(e, loaded, self.element)
 
     def _read(self, pointer: Any, lanes: int) -> Any:
         e = self.emitter
@@ -82,6 +113,13 @@ class LoadTile(Tile):
         if self.otherwise.shape:
             return self.otherwise.vector(at, axis, lanes)
         return self.emitter.broadcast(self.otherwise.scalar(()), lanes)
+
+
+def transposed(e: Emitter, rows: list[Any]) -> list[Any]:
+    """Four vectors of four, transposed by interleaving pairs twice."""
+    low = [e.shuffle(rows[n], rows[n + 1], (0, 4, 1, 5)) for n in (0, 2)]
+    high = [e.shuffle(rows[n], rows[n + 1], (2, 6, 3, 7)) for n in (0, 2)]
+    return [e.shuffle(*pair, lanes) for pair in (low, high) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
 
 
 def load(emitter: Emitter, place: Place, otherwise: Tile | None) -> Tile:
@@ -139,6 +177,9 @@ def _store_at(e: Emitter, place: Place, condition: Any, pointer: Any, value: Any
 
 
 def _store_masked(e: Emitter, place: Place, mask: Any, pointer: Any, value: Any, merge: Merge | None) -> None:
+    element = place.view.element
+    stored = to_storage(e, value, element)
     if merge is not None:
-        value = merge(e.masked_load(value.type, pointer, mask, value, place.alignment), value)
-    e.masked_store(value, pointer, mask, place.alignment)
+        old = from_storage(e, e.masked_load(stored.type, pointer, mask, stored, place.alignment), element)
+        stored = to_storage(e, merge(old, value), element)
+    e.masked_store(stored, pointer, mask, place.alignment)

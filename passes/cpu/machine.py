@@ -28,6 +28,8 @@ def machine_type(emitter: Emitter, element: Any) -> Any:
 
 def storage_type(emitter: Emitter, element: Any) -> Any:
     """The type of one element in memory."""
+    if element == emitter.index:
+        return emitter.i64
     return emitter.i8 if element == emitter.i1 else machine_type(emitter, element)
 
 
@@ -37,6 +39,8 @@ def storage_bytes(element: Any) -> int:
 
 def from_storage(emitter: Emitter, value: Any, element: Any) -> Any:
     """A loaded value in machine form."""
+    if element == emitter.index:
+        return emitter.value("arith.index_cast", emitter.like(value.type, emitter.index), value)
     if element != emitter.i1:
         return value
     return emitter.compare_int("ne", value, emitter.constant(value.type, 0))
@@ -44,6 +48,8 @@ def from_storage(emitter: Emitter, value: Any, element: Any) -> Any:
 
 def to_storage(emitter: Emitter, value: Any, element: Any) -> Any:
     """A machine value in the form that is stored."""
+    if element == emitter.index:
+        return emitter.value("arith.index_cast", emitter.like(value.type, emitter.i64), value)
     if element != emitter.i1:
         return value
     return emitter.value("arith.extui", emitter.like(value.type, emitter.i8), value)

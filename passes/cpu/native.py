@@ -22,7 +22,8 @@ OPTIMISATION_LEVEL = 2
 # What object code may call: the C library's math (f64, and f32 where there is no vector form) and memory functions.
 MATH_SYMBOLS = (
     "exp", "exp2", "log", "log2", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow", "fmod", "fma",
-    "sinf", "cosf", "fmodf", "fmaf",
+    "floor", "ceil", "trunc", "round", "roundeven",
+    "sinf", "cosf", "fmodf", "fmaf", "floorf", "ceilf", "truncf", "roundf", "roundevenf",
 )  # fmt: skip
 EXTERNAL_SYMBOLS = frozenset([*MATH_SYMBOLS, "memset", "memcpy", "memmove"])
 

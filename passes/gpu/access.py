@@ -8,7 +8,7 @@ their predicate is known to be the same (PTX ISA, "Data movement and conversion 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,18 +39,21 @@ class Addresses:
 class Accesses:
     """Lowers ``tile.load`` and ``tile.store`` on global views."""
 
-    def __init__(self, emitter: Emitter, threads: Threads, divisors: Divisors) -> None:
-        self.emitter, self.threads, self.divisors = emitter, threads, divisors
+    def __init__(self, emitter: Emitter, threads: Threads, divisors: Divisors, status: Any) -> None:
+        self.emitter, self.threads, self.divisors, self.status = emitter, threads, divisors, status
 
     def load(
         self, view: GlobalView, access: tile.Access, old: tile.Access, layout: Layout | None, otherwise: Registers | None,
-        operands: Operands,
+        operands: Operands, site: int = 0,
     ) -> Registers:  # fmt: skip
-        """The slots of a load; ``old`` are the tile-level operands (for what is known of them)."""
+        """The slots of a load; ``old`` are the tile-level operands (for what is known of them), ``site`` is the number
+        of its run-time check."""
         places = self._addresses(view, access, old, layout, operands)
         values: list[Any] = []
         for first in range(0, len(places.constant), places.width):
             group = range(first, first + places.width)
+            if access.checked:
+                self._report(view, access, layout, first, operands, site)
             condition = self._condition(view, access, layout, first, operands)
             values += self._load_group(view, places, group, condition, otherwise, operands)
         return Registers(tuple(values), layout, view.element)
@@ -167,18 +170,45 @@ class Accesses:
         self, view: GlobalView, access: tile.Access, layout: Layout | None, slot: int, operands: Operands
     ) -> Any:
         """Whether a slot is accessed; None when it always is."""
-        e, place = self.emitter, self._placement(layout)
+        asked = self._asked(access, layout, slot, operands)
+        inside = self._inside(view, access, layout, slot, operands, {*access.guarded, *access.checked})
+        return self.emitter.both([*asked, *inside])
+
+    def _asked(self, access: tile.Access, layout: Layout | None, slot: int, operands: Operands) -> list[Any]:
+        """The program asks for this slot: it is below the limits and active."""
+        place = self._placement(layout)
         conditions = []
         for (axis, _), limit in zip(access.limits, operands.limits, strict=True):
             position = self._sum([place.base[axis], place.slots[slot][axis]])
-            conditions.append(e.compare_int("slt", self._value(position), limit))
+            conditions.append(self.emitter.compare_int("slt", self._value(position), limit))
         if operands.active is not None:
             values = operands.active.values
             conditions.append(values[slot if len(values) > 1 else 0])
-        for d in sorted({*access.guarded, *access.checked}):
+        return conditions
+
+    def _inside(
+        self, view: GlobalView, access: tile.Access, layout: Layout | None, slot: int, operands: Operands,
+        dims: Collection[int],
+    ) -> list[Any]:  # fmt: skip
+        """The slot lies inside the view along ``dims``."""
+        place = self._placement(layout)
+        conditions = []
+        for d in sorted(dims):
             coordinate = self._value(self._coordinate(access, place, slot, d, operands))
-            conditions.append(e.compare_int("ult", coordinate, self._value(view.extents[d])))
-        return e.both(conditions)
+            conditions.append(self.emitter.compare_int("ult", coordinate, self._value(view.extents[d])))
+        return conditions
+
+    def _report(
+        self, view: GlobalView, access: tile.Access, layout: Layout | None, slot: int, operands: Operands, site: int
+    ) -> None:
+        """Store the number of a run-time check that fails to the launch's status (a null pointer: unchecked)."""
+        e = self.emitter
+        inside = e.both(self._inside(view, access, layout, slot, operands, access.checked))
+        outside = e.same("arith.xori", inside, e.constant(e.i1, 1))
+        address = e.value("llvm.ptrtoint", e.i64, self.status)
+        wanted = e.compare_int("ne", address, e.constant(e.i64, 0))
+        failed = e.both([*self._asked(access, layout, slot, operands), outside, wanted])
+        self._guarded(failed, lambda: memory.store(e, [e.constant(e.i64, site)], self.status, e.i64))
 
     def _coordinate(self, access: tile.Access, place: Placement, slot: int, d: int, operands: Operands) -> Any:
         row = coefficients(access.map.results[d], len(place.base))

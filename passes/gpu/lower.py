@@ -45,6 +45,7 @@ class Kernel:
     name: str
     threads: int
     shared_bytes: int
+    sites: tuple[str, ...] = ()  # the places of its run-time checks, by number from 1
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,9 @@ class _Kernel:
         self.emitter.location = function.location
         self.divisors = Divisors(function)
         self.threads = Threads(self.emitter, self.warps)
-        self.accesses = Accesses(self.emitter, self.threads, self.divisors)
+        self.sites: list[str] = []
         self._bind(entry)
+        self.accesses = Accesses(self.emitter, self.threads, self.divisors, self.status)
         self.staging = Stages(self, stages)
         self.contractions = Contractions(self.emitter, self.threads, self.staging.load)
         self.reductions = Reductions(self.emitter, self.threads, self._scratch)
@@ -216,7 +218,7 @@ class _Kernel:
 
     def build(self) -> Kernel:
         self.lower_block(self.block)
-        return Kernel(self.name, 32 * self.warps, self.shared_bytes)
+        return Kernel(self.name, 32 * self.warps, self.shared_bytes, tuple(self.sites))
 
     def lower_block(self, block: Any) -> None:
         for op in ods.ops_of(block):
@@ -339,7 +341,13 @@ class _Kernel:
             return
         otherwise = None if view.otherwise is None else self.tile_of(view.otherwise)
         operands = self.operands(view.access)
-        self.values[op.results[0]] = self.accesses.load(held, view.access, view.access, layout, otherwise, operands)
+        self.values[op.results[0]] = self.accesses.load(
+            held, view.access, view.access, layout, otherwise, operands, self._new_site() if view.access.checked else 0
+        )
+
+    def _new_site(self) -> int:
+        self.sites.append(str(self.emitter.location))
+        return len(self.sites)
 
     def operands(self, access: tile.Access) -> Operands:
         return Operands(

@@ -127,7 +127,7 @@ class Stages:
         """A plain load of a view whose neighbours are known to be aligned to 4 bytes at least."""
         view = tile.load_view(copy.load)
         held = self.kernel.values.get(view.access.view)
-        if not isinstance(held, GlobalView) or view.otherwise is not None:
+        if not isinstance(held, GlobalView) or view.otherwise is not None or view.access.checked:
             return False
         layout = self.kernel.tile_layout(copy.store.operands[0])
         return self.kernel.accesses.width(held, view.access, layout) * memory.element_bytes(held.element) >= SMALLEST_COPY

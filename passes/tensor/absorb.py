@@ -2,7 +2,7 @@
 
 A fold that is read elsewhere than at its own cell goes to the workspace. If all such readers do the same to the element
 (scale it, add a bias, apply an activation, round it) with operands that the producer's cell has too, that becomes a map
-of its own, which ``grouping`` keeps with the fold. Values never grow wider than what was read.
+of its own, which ``grouping`` keeps with the fold. What is stored is the narrowest value on the way, the last of those.
 """
 
 from __future__ import annotations
@@ -64,20 +64,20 @@ class _Absorber:
     # ------------------------------------------------------------ finding
 
     def _absorb(self, fold: Comprehension, result: int) -> None:
-        places = self._distant(fold, result)
+        places: Sequence[_Place] | None = self._distant(fold, result)
         if not places:
             return
-        start = self._read_of(fold, result)
-        value, widest = start, _width(start)
+        start = value = self._read_of(fold, result)
+        chosen: tuple[Sequence[_Place], Node] = places, start
         while (step := self._common_parent(fold, places, value)) is not None:
             places, value = step
-            if _width(value) > widest:
-                return
+            if _width(value) <= _width(chosen[1]):
+                chosen = step
+        places, value = chosen
         if value is start:
             return
-        domain = Domain(
-            fold.domain.names[: fold.domain.parallel], fold.domain.parallel, fold.domain.extents[: fold.domain.parallel]
-        )
+        count = fold.domain.parallel
+        domain = Domain(fold.domain.names[:count], count, fold.domain.extents[:count])
         holder = Comprehension(fold.location, domain, (value,))
         for place in places:
             self.replaced[place.node] = (holder, place)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tilewright.dialect.affine import exact
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import arith, ir
 from tilewright.passes.tile.emitter import Emitter
-from tilewright.passes.tile.values import Linear, Tile, Value
+from tilewright.passes.tile.values import Linear, Value
 
 
 def evaluate_affine(emitter: Emitter, expr: Any, dims: Sequence[Value], symbols: Sequence[Linear]) -> Value:
     """The value of ``expr`` when its dims and symbols are these; linear where the expression is."""
+    expr = exact(expr)
     if isinstance(expr, ir.AffineConstantExpr):
-        return Linear(constant=expr.value)
+        return Linear(constant=int(expr.value))
     if isinstance(expr, ir.AffineSymbolExpr):
-        return symbols[expr.position]
+        return symbols[int(expr.position)]
     if isinstance(expr, ir.AffineDimExpr):
-        return dims[expr.position]
+        return dims[int(expr.position)]
     left = evaluate_affine(emitter, expr.lhs, dims, symbols)
     right = evaluate_affine(emitter, expr.rhs, dims, symbols)
     return _binary(emitter, expr, left, right)

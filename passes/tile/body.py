@@ -22,7 +22,7 @@ from tilewright.passes.tile.values import Linear, Tile, Value, axis_union
 class Reader(Protocol):
     """Gives the value of a ``tw.read`` whose tensor is an argument or another result of the launch."""
 
-    def read(self, request: "ReadRequest") -> Tile: ...
+    def read(self, request: ReadRequest) -> Tile: ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class BodyEvaluator:
         if all(isinstance(o, Linear) for o in operands) and op.name in _INDEX_RULES:
             result = _INDEX_RULES[op.name](self.emitter, *operands)
             if result is not None:
-                return result  # type: ignore[no-any-return]
+                return result
         return self._elementwise(op, operands)
 
     def _constant(self, op: Any) -> Value:

@@ -1,9 +1,10 @@
 """Owns the pass ``bounds``: edge tiles are split off, so that inner tiles carry no limits and no masks.
 
-Before: an innermost ``scf.for %j = lo to hi step S`` whose accesses are limited by ``hi - %j``. After: the same loop from
-``lo`` to the last multiple of S below ``hi``, without these limits and with the masks derived from them true, and the
-original loop over what is left (at most one step), taking over what the first one carries. Needs: a constant step.
-Does not handle: loops around other loops or stages (their code would be doubled for little), limits by other values.
+Before: an innermost ``scf.for %j = lo to hi step S`` whose accesses are limited by ``hi - %j``. After: the same loop
+from ``lo`` to the last multiple of S below ``hi``, without these limits and with the masks derived from them true,
+and the original loop over what is left (at most one step), taking over what the first one carries. Needs: a constant
+step. Does not handle: loops around other loops or stages (their code would be doubled for little), limits by other
+values.
 """
 
 from __future__ import annotations

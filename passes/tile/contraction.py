@@ -262,7 +262,8 @@ class ContractionTiler:
         ordered = axis_union([axes, (k_axis,)])
         offsets = [*numbers, k, *[Linear()] * rank]
         with emitter.at(emitter.depth):
-            access = tile.Access(packed.buffer, tuple(map(emitter.scalar, offsets)), _panel_map(rank, ordered, k_axis, axes))
+            places = tuple(map(emitter.scalar, offsets))
+            access = tile.Access(packed.buffer, places, _panel_map(rank, ordered, k_axis, axes))
             return Tile(tile.load(access, [a.size for a in ordered]), ordered, emitter.depth)
 
     def _contract(self, a: Tile, b: Tile, acc: Any, axes: tuple[Axis, ...], reduced: tuple[Axis, ...]) -> Any:

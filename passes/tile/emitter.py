@@ -26,7 +26,7 @@ class Emitter:
         self.points: list[Any] = [ir.InsertionPoint(entry)]
         self.serial = 0
         self._cache: dict[Any, tuple[int, Any]] = {}
-        self._constants: dict[tuple[str, int | float], Any] = {}
+        self._constants: dict[tuple[str, str], Any] = {}
 
     # ------------------------------------------------------------ levels
 

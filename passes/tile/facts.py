@@ -1,6 +1,7 @@
 """Owns the pass ``facts``: what the caller promised is written on every launch that can use it.
 
-Before: tile functions. After: the same with ``tile.facts``, the promises that concern the launch's own dims and views.
+Before: tile functions. After: the same with ``tile.facts``, the promises that concern the launch's own dims and views,
+and the alignment of what the runtime allocates itself.
 The launcher checks them again for every new shape. Needs: texts as in ``runtime/facts.py``.
 """
 
@@ -12,6 +13,9 @@ from typing import Any, ClassVar
 
 from tilewright.dialect import functions, ods
 from tilewright.passes.base import Pass
+
+ALIGNMENT = 16
+"""Bytes: what the runtime aligns its own allocations to, and more."""
 
 _SUBJECT = re.compile(r"(?:align\((\w+)\)|(\w+) %)")
 
@@ -26,8 +30,10 @@ class StateFacts(Pass):
 
     def run(self, module: Any) -> Any:
         for function in functions.functions_of(module):
-            known = {argument.name for argument in functions.arguments_of(function, "tile")}
+            arguments = functions.arguments_of(function, "tile")
+            known = {argument.name for argument in arguments}
             own = [fact for fact in self.facts if _concerns(fact, known)]
+            own += [f"align({a.name}) >= {ALIGNMENT}" for a in arguments if a.role in ("workspace", "table")]
             function.attributes["tile.facts"] = ods.strings(own)
         return module
 

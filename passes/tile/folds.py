@@ -1,9 +1,10 @@
 """Owns the tiling of a fold: a streaming loop over its reduced indices, with accumulators in tiles.
 
-Before: ``tw.fold`` asked for at some values of its parallel indices. After: nested ``scf.for`` over tiles of the reduced
-indices that carry accumulators over (parallel axes x reduced axes), merged element by element, and one ``tile.reduce``
-after the loops. Affine constraints narrow the loops (whole tiles outside the domain are never visited), the rest of the
-domain is a mask that selects the fold's neutral value. Does not handle contractions (see ``contraction.py``).
+Before: ``tw.fold`` asked for at some values of its parallel indices. After: nested ``scf.for`` over tiles of the
+reduced indices that carry accumulators over (parallel axes x reduced axes), merged element by element, and one
+``tile.reduce`` after the loops. Affine constraints narrow the loops (whole tiles outside the domain are never
+visited), the rest of the domain is a mask that selects the fold's neutral value. Does not handle contractions (see
+``contraction.py``).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LANES = (1,)
 
 
 def order_of(nest: Nest, index: str, position: int) -> tuple[int, ...]:
-    """Where the axis of ``index`` stands in tiles: the nest's last ``tile`` block is the vector axis, and comes last."""
+    """Where the axis of ``index`` stands in tiles: the nest's last ``tile`` block is the vector axis."""
     tiles = [b.index for b in nest.blocks if b.where.value == "tile"]
     return LANES if tiles and tiles[-1] == index else (0, position)
 

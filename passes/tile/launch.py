@@ -1,10 +1,10 @@
 """Owns the pass ``tile``: every launch of the tensor level becomes a neutral tile program, by its schedule.
 
-Before: ``func.func`` launches on tensors, made of ``tw.map`` and ``tw.fold`` (after ``partition``). After: ``func.func``
-launches on views, with one ``tile.grid`` whose cells compute their part of every result. Roots (what is returned) are
-blocked as their nest says; folds are computed where they are first needed, as far out as their indices allow, and once.
-Needs: a grid on every launch; folds read at values that are linear in tile axes. Does not handle: guarded reads of a
-fold's result, maps with ``where`` as roots (their points are all written).
+Before: ``func.func`` launches on tensors, made of ``tw.map`` and ``tw.fold`` (after ``partition``). After:
+``func.func`` launches on views, with one ``tile.grid`` whose cells compute their part of every result. Roots (what is
+returned) are blocked as their nest says; folds are computed where they are first needed, as far out as their indices
+allow, and once. Needs: a grid on every launch; folds read at values that are linear in tile axes. Does not handle:
+guarded reads of a fold's result, maps with ``where`` as roots (their points are all written).
 """
 
 from __future__ import annotations

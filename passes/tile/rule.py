@@ -212,14 +212,15 @@ def _block_nest(
     if row not in grid or column not in grid:
         return None
     narrow = has_narrow_factors(contraction.factors)
-    sizes = {row: machine.rows if narrow else machine.wide_rows, column: machine.columns if narrow else machine.wide_columns}
+    height, width = (machine.rows, machine.columns) if narrow else (machine.wide_rows, machine.wide_columns)
+    sizes = {row: height, column: width}
     blocks = [Block(domain.indices[p], sizes.get(p, 1), Where.GRID) for p in grid]
     inner = [p for p in range(domain.parallel) if p not in grid]
     blocks += [Block(domain.indices[p], 1, Where.LOOP) for p in inner]
     at = len(blocks)
     blocks += [Block(domain.indices[p], sizes[p], Where.TILE) for p in (row, column)]
     stages = (Stage(Operand.LEFT, at, panel=False), Stage(Operand.RIGHT, at, panel=False))
-    return Nest(name, tuple(blocks), stages, "a sum of products: a tile of the result a cell, factors staged step by step")
+    return Nest(name, tuple(blocks), stages, "a sum of products: one tile a cell, factors staged step by step")
 
 
 def has_narrow_factors(factors: Factors) -> bool:

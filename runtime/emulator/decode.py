@@ -134,8 +134,8 @@ def source(context: Context, instruction: Instruction, operand: Operand, kind: S
     raise UnsupportedInstruction(instruction.opcode, instruction.line, f"operand {operand} is not a scalar")
 
 
-RELAXED = frozenset(("cvt", "ld", "ldu", "st", "mbarrier", "cp", "mov", "set", "dp4a"))
-"""Instructions whose registers may be wider than their type (PTX ISA, "Operand Size Exceeding Instruction-Type Size")."""
+RELAXED = frozenset(("cvt", "ld", "ldu", "st"))
+"""Instructions whose registers may be wider than their type (PTX ISA, "Operand Size Exceeding ...")."""
 
 
 def _check_width(instruction: Instruction, register: Register, kind: ScalarType) -> None:

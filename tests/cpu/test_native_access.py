@@ -309,6 +309,34 @@ def test_stages_are_cleared_where_their_fill_leaves_holes() -> None:
         assert np.array_equal(y, padded.reshape(-1, 16)[:, ::-1].reshape(-1)[:n])
 
 
+def test_stages_may_hold_subscripts() -> None:
+    """A buffer of index: positions are computed once, stored, and used to gather."""
+    arguments = [tensor("x", "f32", ["N"]), tensor("y", "f32", ["N"], "out")]
+
+    def body(x: Any, y: Any, n: Any) -> None:
+        def cell(i: Any) -> None:
+            limits = ((0, left(n, i)),)
+
+            def fill(buffer: Any) -> None:
+                position = arith.addi(tile.iota([16], 0), tile.splat(i, [16]))
+                backwards = arith.subi(tile.splat(arith.subi(n, constant(1)), [16]), position)
+                tile.store(backwards, Access(buffer, (constant(0),), identity(1), limits=limits))
+
+            buffer = tile.stage([16], ods.index_type(), fill)
+            subscript = tile.load(Access(buffer, (constant(0),), identity(1), limits=limits), [16])
+            access = Access(x, (constant(0),), expr(0, axes=1), gathers=((0, subscript),), limits=limits)
+            value = tile.load(access, [16])
+            tile.store(value, Access(y, (i,), identity(1), limits=limits))
+
+        tile.grid([n], [16], cell)
+
+    kernel = build(["N"], arguments, body)
+    for n in (1, 16, 37):
+        x, y = np.arange(n, dtype=np.float32), np.zeros(n, np.float32)
+        kernel(x, y, n)
+        assert np.array_equal(y, x[::-1])
+
+
 def test_branches_carry_tiles() -> None:
     """Rows of even number are negated, odd ones doubled; a loop carries three kinds of values through the branch."""
     arguments = [tensor("x", "bf16", ["M", "N"]), tensor("y", "f32", ["M", "N"], "out")]

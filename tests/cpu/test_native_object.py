@@ -159,7 +159,7 @@ def test_code_for_a_baseline_machine_runs() -> None:
     if not host().triple.startswith("x86_64"):
         pytest.skip("an x86 baseline")
     baseline = from_features("x86-64", host().triple, flags)
-    for op in ("math.exp", "math.log", "math.tanh", "math.sin"):
+    for op in ("math.exp", "math.log", "math.tanh", "math.sin", "math.floor", "math.trunc"):
         with ods.session():
             code = native.compile_native(map_kernel(op, ("f32",), "f32").module, baseline)
         library = cpu.NativeLibrary(code.object_bytes, code.launches)

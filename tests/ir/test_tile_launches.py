@@ -18,6 +18,7 @@ from tilewright.passes.schedule import Block, Nest, Schedule, Where
 from tilewright.passes.tile.bounds import SplitEdges
 from tilewright.passes.tile.rule import Machine, default_schedule
 from tilewright.passes.tile.tile import TileLaunches
+from tilewright.passes.tile.written import Setting, UnusedSetting
 
 SMALL = Machine(
     lanes=4, unroll=2, rows=3, columns=4, depth=2, row_block=6, column_block=8, cell_rows=12, cell_vectors=16
@@ -141,3 +142,37 @@ def _all_ops(operation: Any) -> list[Any]:
             for op in ods.ops_of(block):
                 found += [op, *_all_ops(op)]
     return found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [[("tile", "i", 24)], [("tile", "i", 5), ("tile", "j", 8)], [("tile", "k", 3)], [("tile", "y", "j", 12)]],
+    ids=str,
+)
+def test_written_tiles_change_the_schedule_and_not_the_result(settings: list[tuple[Any, ...]]) -> None:
+    written = tuple(Setting(tuple(s[:-1]), s[-1]) for s in settings)
+    with ods.session():
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            launches.LINEAR.build()
+        tiled = TileLaunches(SMALL, written=tuple(_for_nest(s) for s in written)).run(module)
+        clean(tiled)
+        (function,) = functions.functions_of(tiled)
+        text = ir.StringAttr(function.attributes["tile.schedule"]).value
+        for setting in written:
+            assert f"{setting.key[-1]}={setting.value}" in text
+        for seed in range(3):
+            run(launches.LINEAR, tiled, seed)
+
+
+def _for_nest(setting: Setting) -> Setting:
+    """Launches built by hand have no statement names: the nest of ``y`` is called ``value``."""
+    return Setting(tuple("value" if part == "y" else part for part in setting.key), setting.value)
+
+
+def test_a_setting_without_a_place_is_refused() -> None:
+    with ods.session(), pytest.raises(UnusedSetting, match="no launch has a place for: tile q=8"):
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            launches.LINEAR.build()
+        TileLaunches(SMALL, written=(Setting(("tile", "q"), 8), Setting(("tile", "i"), 6))).run(module)

@@ -243,6 +243,26 @@ def test_a_sum_that_may_overflow_on_the_way_is_undecided() -> None:
     assert evaluate(_sum(), {"x": F([np.inf, 1])}).outputs["y"] == np.inf
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_infinities_meet_sums_that_overflow(dtype: str) -> None:
+    huge = float(np.finfo(dtype.replace("f", "float")).max)
+    value = reduce("sum", [("j", "N")], read("x", dtype, "j"))
+    built = kernel([tensor("x", dtype, "N")], [tensor("y", dtype, role="out")], [let("y", dtype, [], value)])
+
+    def total(*terms: float):
+        return evaluate(built, {"x": np.array(terms, dtype.replace("f", "float"))})
+
+    for terms in ((huge, huge, -np.inf), (huge, -huge, huge), (-huge, -0.5 * huge, 0.6 * huge)):
+        assert total(*terms).undecided["y"]
+    for terms, expected in [
+        ((huge / 2, -huge, -np.inf), -np.inf), ((np.inf, huge, huge), np.inf), ((huge, huge, np.nan), np.nan),
+        ((np.inf, -np.inf, huge), np.nan), ((-huge, -huge, -huge), -np.inf),
+    ]:  # fmt: skip
+        result = total(*terms)
+        assert not result.undecided["y"]
+        np.testing.assert_array_equal(result.outputs["y"], expected)
+
+
 def test_division_by_what_may_be_zero_is_undecided() -> None:
     near_zero = sub(mul(X, Z), mul(Z, X))
     result = _apply(binary("/", num(1.0, "f32"), near_zero), [1.1], [1.3])

@@ -294,7 +294,8 @@ MISSING = (
     _file(
         "TW0902",
         "Not compiled for this target yet",
-        "Other targets compile this kernel, the chosen one has no code for it yet: on GPUs `sin`, `cos` and `pow` of f64.",
+        "Other targets compile this kernel, the chosen one has no code for it yet: on GPUs `sin`, `cos` and `pow` of "
+        "f64.",
         "kernel f[N](x: f64[N]) -> (y: f64[N]):\n    y[i] = sin(x[i])\n",
         "kernel f[N](x: f64[N]) -> (y: f64[N]):\n    y[i] = exp(x[i])\n",
         "compile",

@@ -206,8 +206,9 @@ TYPES = (
     ),
     _body(
         "TW0313",
-        "A constant of more than 128 bits",
-        "Integers of the program text are exact; what is computed from them has at most 128 bits.",
+        "A constant that is too large",
+        "Integers of the program text are exact; what is computed from them has at most 128 bits, and at most 64 "
+        "where it meets an index at run time.",
         "y[i, j] = x[i, j] * (3 ** 100)",
         "y[i, j] = x[i, j] * 3.0 ** 100",
     ),

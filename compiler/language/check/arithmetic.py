@@ -72,7 +72,17 @@ class Arithmetic:
             return self.refuse("TW0314", span, "division by zero")
         if dtype == typed.INDEX and isinstance(left, typed.Literal) and isinstance(right, typed.Literal):
             return self._folded(op, int(left.value), int(right.value), span)
+        if self._too_wide(left) or self._too_wide(right):
+            return poison(span)
         return typed.Binary(span, dtype, op, left, right)
+
+    def _too_wide(self, expr: typed.Expr) -> bool:
+        """Whether a constant cannot meet an index at run time, where indices have 64 bits; then it is refused."""
+        if not isinstance(expr, typed.Literal) or expr.dtype != typed.INDEX or -(2**63) <= expr.value < 2**63:
+            return False
+        message = "this constant needs more than 64 bits, which indices have at run time"
+        self.problems.add("TW0313", expr.span, message, found=str(expr.value))
+        return True
 
     def _folded(self, op: str, left: int, right: int, span: Span) -> typed.Expr:
         if op in ("<<", "**") and (right < 0 or right > FOLDED_BITS and abs(left) > 1) or op == ">>" and right < 0:
@@ -170,6 +180,8 @@ class Arithmetic:
             return poison(span)
         if isinstance(left, typed.Literal) and isinstance(right, typed.Literal):
             return typed.Literal(span, "bool", _COMPARISONS[op](left.value, right.value))
+        if self._too_wide(left) or self._too_wide(right):
+            return poison(span)
         return typed.Compare(span, "bool", op, strengthened(left), strengthened(right))
 
     def _compared_dtype(self, left: typed.Expr, right: typed.Expr) -> str:

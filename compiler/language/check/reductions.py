@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tilewright.compiler.language import tree, typed
+from tilewright.compiler.language import limits, tree, typed
 from tilewright.compiler.language.check.context import Range, Scope
-from tilewright.compiler.language.check.dtypes import ERROR, WEAK, convert, is_float, poison
+from tilewright.compiler.language.check.dtypes import ERROR, WEAK, convert, is_float, poison, strengthened
 from tilewright.compiler.language.check.extents import elected
 from tilewright.compiler.language.check.problems import note, replaced
 from tilewright.compiler.language.check.vocabulary import CUMULATIVE, FUNCTIONS, INDEXED, SELECTIONS
@@ -93,6 +93,10 @@ def _operand(lowering: Lowering, name: str, body: typed.Expr) -> typed.Expr:
 def _ranges(lowering: Lowering, expr: tree.Reduce, scope: Scope) -> list[Range] | None:
     """The range of each binder; None after an error."""
     names = [b.name.id for b in expr.binders]
+    if len(names) > limits.RANK:
+        message = f"this reduction binds more than {limits.RANK} indices"
+        lowering.arithmetic.refuse("TW0812", expr.span, message, found=str(len(names)))
+        return None
     ranges: list[Range] = []
     for at, binder in enumerate(expr.binders):
         if binder.name.id in names[:at]:

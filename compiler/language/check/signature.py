@@ -112,6 +112,8 @@ def declare_scalars(context: Context, kernel: tree.Kernel) -> tuple[typed.Scalar
         if param.default is not None and not _default_fits(default, dtype):
             message = f"the default of `{param.name.id}` is no constant of type {dtype}"
             context.problems.add("TW0310", param.default.span, message, found=f"`{param.default.span.text}`")
+        if default is not None and is_float(dtype):
+            default = float(default)
         scalars.append(typed.ScalarParam(param.span, param.name.id, dtype, default))
     return tuple(scalars)
 

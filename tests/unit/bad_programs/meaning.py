@@ -21,6 +21,10 @@ def file(code: str, message: str, marked: str) -> Bad:
     return Bad(code, message, marked)
 
 
+FIRST = "kernel f[N](x: f32[N]) -> (y: f32[N]):\n"
+PLAIN = FIRST + "    y[i] = x[i]\n"
+
+
 def macro(code: str, message: str, definition: str, line: str) -> Bad:
     """One macro and one line that uses it."""
     return Bad(code, message, f"{definition}\n{HEADER}    {line}\n")
@@ -44,7 +48,7 @@ NAMES = (
     file(
         "TW0202",
         "kernel `f` is defined twice",
-        "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = x[i]\nkernel «f»[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = x[i]\n",
+        PLAIN + PLAIN.replace("kernel f", "kernel «f»"),
     ),
     file("TW0202", "macro `g` is defined twice", "def g(x) = x\ndef «g»(x) = x + 1\n"),
     file("TW0202", "parameter `x` is defined twice", "def g(x, «x») = x\n"),
@@ -127,6 +131,8 @@ TYPES = (
     body("TW0309", "a cast takes one value", "y[i, j] = «f16(x[i, j], a)»"),
     body("TW0313", "more than 128 bits", "y[i, j] = x[i, j] * («3 ** 100»)"),
     body("TW0313", "more than 128 bits", "y[i, j] = x[i, j] * («1 << 200»)"),
+    body("TW0313", "more than 64 bits", "y[i, j] = x[(i + «100000000000000000000») % M, j]"),
+    body("TW0313", "more than 64 bits", "y[i, j] = 1 if i < «100000000000000000000» else x[i, j]"),
     body("TW0314", "division by zero", "y[i, j] = x[«i // 0», j]"),
     body("TW0314", "division by zero", "y[i, j] = x[i, «j % 0»]"),
     body("TW0315", "`%` needs integers", "y[i, j] = «x[i, j] % 2»"),
@@ -201,7 +207,7 @@ INDICES = (
     file(
         "TW0812",
         "more than 16 dimensions",
-        "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    «s[a, b, c, d, e, g, h, i, j, k, l, m, n, o, p, q, r] = x[a]»\n    y[i] = x[i]\n",
+        FIRST + "    «s[a, b, c, d, e, g, h, i, j, k, l, m, n, o, p, q, r] = x[a]»\n    y[i] = x[i]\n",
     ),
 )
 
@@ -246,7 +252,7 @@ ORDER = (
     file(
         "TW0605",
         "only the element it writes",
-        "kernel f[N](inout x: f32[N], w: f32[N]) -> (y: f32):\n    x[i] = w[i] + («x[i - 1]» else 0)\n    y = sum[i](x[i])\n",
+        "kernel f[N](inout x: f32[N], w: f32[N]) -> (y: f32):\n    x[i] = w[i] + («x[i - 1]» else 0)\n    y = x[0]\n",
     ),
     body("TW0606", "is defined twice", "s[i] = x[i, 0]", "«s»[i] = x[i, 0]", "y[i, j] = s[i]"),
     body("TW0606", "is changed by `max=` after `+=`", "y[i, j] += x[i, j]", "«y»[i, j] max= x[i, j]"),
@@ -255,6 +261,10 @@ ORDER = (
     body("TW0608", "`where` has no place", "s[i] = x[i, 0] where «i > 0»", "y[i, j] = s[i]"),
     body("TW0610", "is an input and cannot be written", "«x»[i, j] = 0", "y[i, j] = x[i, j]"),
     file("TW0609", "one plain `=`", "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    «y[i] += x[i] + (y[i - 1] else 0)»\n"),
+)
+
+LIMITS = (
+    body("TW0812", "binds more than 16", "y[i, j] = «sum[" + ", ".join(f"k{n}: 2" for n in range(17)) + "](a)»"),
 )
 
 MACROS = (
@@ -278,4 +288,4 @@ MACROS = (
     macro("TW0209", "there is no function `gg`", "def g(x) = «gg»(x)", "y[i, j] = g(x[i, j])"),
 )
 
-BAD_PROGRAMS = NAMES + TYPES + INDICES + BOUNDS + ORDER + MACROS
+BAD_PROGRAMS = NAMES + TYPES + INDICES + BOUNDS + ORDER + LIMITS + MACROS

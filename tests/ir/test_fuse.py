@@ -1,0 +1,119 @@
+"""Pass ``fuse``: what is substituted, what is merged, what stays, and unchanged meaning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.ir.tensor_road import assert_same_meaning, emitted, filecheck, program_of, run
+from tilewright.dialect.folds import FoldKind
+from tilewright.passes.base import run_passes
+from tilewright.passes.names import UnknownPass, build_pipeline
+from tilewright.passes.tensor.common import Common
+from tilewright.passes.tensor.fuse import Fuse
+from tilewright.passes.tensor.program import Comprehension
+
+
+def _fused(text: str, **options: Any) -> tuple[list[Comprehension], list[Comprehension]]:
+    """Folds and maps after fusion."""
+    with emitted(text) as module:
+        found = program_of(run_passes(module, [Common(), Fuse(**options), Common()])).comprehensions
+        return [c for c in found if c.is_fold], [c for c in found if not c.is_fold]
+
+
+def test_a_map_read_once_moves_into_its_reader() -> None:
+    with emitted("""
+        kernel axpy[N](x: f32[N], z: f32[N]; a: f32) -> (y: f32[N]):
+            t[i] = a * x[i]
+            y[i] = t[i] + z[i]
+    """) as module:  # fmt: skip
+        filecheck(
+            run_passes(module, [Common(), Fuse()]),
+            """
+            // CHECK: "tw.map"()
+            // CHECK: arith.mulf
+            // CHECK: arith.addf
+            // CHECK: "tw.yield"
+            // CHECK-NOT: "tw.map"()
+            // CHECK: return
+        """,
+        )
+
+
+def test_sums_over_the_same_points_become_one_fold() -> None:
+    folds, _ = _fused("""
+        kernel moments[M, N](x: f32[M, N]) -> (a: f32[M], b: f32[M], c: f32[M]):
+            a[i] = sum[j](x[i, j])
+            b[i] = sum[j](x[i, j] * x[i, j])
+            c[i] = max[j](x[i, j])
+    """)
+    (fold,) = folds
+    assert sorted(fold.kinds) == [FoldKind.ADD, FoldKind.ADD, FoldKind.MAX]
+
+
+def test_siblings_can_be_switched_off() -> None:
+    text = "kernel k[M, N](x: f32[M, N]) -> (a: f32[M], b: f32[M]):\n    a[i] = sum[j](x[i, j])\n    b[i] = max[j](x[i, j])\n"
+    assert len(_fused(text)[0]) == 1 and len(_fused(text, siblings=False)[0]) == 2
+
+
+def test_folds_that_need_each_other_stay_apart() -> None:
+    folds, _ = _fused(
+        "kernel k[M, N](x: f32[M, N]) -> (y: f32[M]):\n    y[i] = sum[j](exp(x[i, j] - max[l](x[i, l])))\n"
+    )
+    assert [f.kinds for f in folds] == [(FoldKind.MAX,), (FoldKind.ADD,)]
+
+
+def test_a_contraction_is_never_computed_in_an_inner_loop() -> None:
+    folds, _ = _fused("""
+        kernel k[N](a: f32[N, N], b: f32[N, N]) -> (y: f32[N, N]):
+            t[i, j] = sum[k](a[i, k] * b[k, j])
+            y[i, j] = max[l](t[i, l] + a[l, j])
+    """)
+    assert len(folds) == 2 and all(f.domain.rank == 3 for f in folds)
+
+
+def test_an_expensive_value_read_at_many_places_is_stored() -> None:
+    stencil = " + ".join(f"(t[i + {k}] else 0)" for k in range(4))
+    text = f"kernel k[N](x: f32[N]) -> (y: f32[N]):\n    t[i] = tanh(exp(x[i]) + log(x[i]))\n    y[i] = {stencil}\n"
+    assert len(_fused(text)[1]) == 2
+    assert len(_fused(text.replace("tanh(exp(x[i]) + log(x[i]))", "x[i] + 1"))[1]) == 1
+
+
+def test_a_guarded_read_of_a_map_keeps_its_guard() -> None:
+    with emitted("""
+        kernel k[N](x: f32[N]) -> (y: f32[N]):
+            t[i] = x[i] + 1
+            y[i] = (t[i - 1] else 5)
+    """) as module:  # fmt: skip
+        after = run_passes(module, [Fuse()])
+        assert len(program_of(after).comprehensions) == 1
+        assert run(after, {"x": [1.0, 2.0, 3.0]}, {"N": 3})["y"].tolist() == [5.0, 2.0, 3.0]
+
+
+def test_what_no_output_needs_is_gone() -> None:
+    folds, maps = _fused(
+        "kernel k[N](x: f32[N]) -> (y: f32[N]):\n    t = sum[i](x[i])\n    u = t * 2\n    y[i] = x[i]\n"
+    )
+    assert (len(folds), len(maps)) == (0, 1)
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(UnknownPass, match="sibling"):
+        build_pipeline("fuse{sibling=true}", {"fuse": Fuse})
+
+
+PROGRAMS = (
+    "kernel a[N](x: f32[N], at: i32[N]) -> (y: f32[N], z: f32[N]):\n    t[i] = x[i] * 2\n    u[i: N] = (t[i+1] else 3) + (t[i-1] else 0)\n    y[i] = u[i] + (t[at[i]] else 1)\n    z[i] = u[i] * u[i]\n",
+    "kernel b[M, N](x: f32[M, N]) -> (y: f32[N, M], s: f32[M]):\n    t[i, j] = exp(x[i, j]) if i < j else x[i, j]\n    y[j, i] = t[i, j] - s0[i]\n    s[i] = sum[j](t[i, j])\n".replace(
+        "s0[i]", "max[k](t[i, k])"
+    ),
+    "kernel c[M, N](x: f16[M, N]) -> (z: f16[M, N], y: f32[M]):\n    z[i, j] = x[i, j] * 1.5\n    y[i] = sum[j](z[i, j] * z[i, j]) + min[j](z[i, j])\n",
+    "kernel d[N](x: i32[N], len: i32[N]) -> (y: i32[N], p: i64[N]):\n    t[i] = x[i] * x[i]\n    y[i] = sum[j in 0 .. len[i]](t[j])\n    p[i] = i64(argmax[j](t[j] - x[i])) + sum[j](i64(t[j]))\n",
+)
+
+
+@pytest.mark.parametrize("text", PROGRAMS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_meaning_stays(text: str, seed: int) -> None:
+    assert_same_meaning(text, [Common(), Fuse(), Common()], seed)

@@ -1,0 +1,114 @@
+"""Pass ``simplify``: normal forms, exactness on special floats, and unchanged meaning."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.ir.tensor_road import assert_same_meaning, emitted, filecheck, program_of, run
+from tilewright.dialect import ods
+from tilewright.dialect.faults import IllegalOp
+from tilewright.dialect.mlir import arith, ir
+from tilewright.passes.base import run_passes
+from tilewright.passes.tensor.program import Apply, Constant, postorder
+from tilewright.passes.tensor.simplify import Simplify
+from tilewright.passes.tensor.structure import Structure
+
+
+def test_arithmetic_that_does_nothing_is_gone() -> None:
+    with emitted("""
+        kernel plain[N](x: f32[N]) -> (y: f32[N]):
+            y[i] = x[(i + 1) - 1] * 1.0 if i >= 0 else 0
+    """) as module:  # fmt: skip
+        filecheck(
+            run_passes(module, [Simplify()]),
+            """
+            // CHECK: ^bb0([[I:%.*]]: index):
+            // CHECK-NEXT: [[X:%.*]] = "tw.read"(%arg0, [[I]])
+            // CHECK-NEXT: "tw.yield"([[X]])
+        """,
+        )
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("x[2*i + 1 - 1, j]", "x[i + i, j]"),
+        ("x[(4*i + 6) // 2 - 3, j]", "x[i * 2, j]"),
+        ("x[i, j] if j < i else 0", "x[i, j] if i > j else 0"),
+        ("x[i, j] if not (j >= i) else 0", "x[i, j] if j < i else 0"),
+    ],
+)
+def test_equal_index_arithmetic_gets_one_form(left: str, right: str) -> None:
+    digests = []
+    for expression in (left, right):
+        text = f"kernel k[M, N](x: f32[2*M, N]) -> (y: f32[M, N]):\n    y[i, j] = {expression}\n"
+        with emitted(text) as module:
+            program = program_of(run_passes(module, [Simplify()]))
+            digests.append(Structure().source(program.comprehensions[0]))
+    assert digests[0] == digests[1]
+
+
+def test_a_constraint_that_the_box_implies_is_dropped() -> None:
+    with emitted("kernel k[N](x: f32[N]) -> (y: f32):\n    y = sum[j where j < N and j >= 0](x[j])\n") as module:
+        fold = program_of(run_passes(module, [Simplify()])).comprehensions[0]
+        assert fold.is_fold and fold.domain.is_box
+
+
+def test_adding_zero_stays_because_of_minus_zero() -> None:
+    with emitted(
+        "kernel k[N](x: f32[N]) -> (y: f32[N], z: f32[N]):\n    y[i] = x[i] + 0.0\n    z[i] = x[i] * 0.0\n"
+    ) as m:
+        after = run_passes(m, [Simplify()])
+        found = run(after, {"x": np.array([-0.0, math.nan, math.inf], np.float32)}, {"N": 3})
+        assert not np.signbit(found["y"][0])
+        assert np.isnan(found["z"][1:]).all()
+
+
+def test_constants_are_folded_with_the_rounding_of_their_type() -> None:
+    with emitted("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = x[i] + (0.1 + 0.2) * 3\n") as module:
+        program = program_of(run_passes(module, [Simplify()]))
+        constants = [n for n in postorder(program.comprehensions[0].body) if isinstance(n, Constant)]
+        assert [n.value for n in constants] == [float((np.float32(0.1) + np.float32(0.2)) * np.float32(3))]
+        assert sum(isinstance(n, Apply) for n in postorder(program.comprehensions[0].body)) == 1
+
+
+def test_division_by_other_than_a_power_of_two_stays() -> None:
+    with emitted("kernel k[N](x: f32[N]) -> (y: f32[N], z: f32[N]):\n    y[i] = x[i] / 4\n    z[i] = x[i] / 3\n") as m:
+        filecheck(
+            run_passes(m, [Simplify()]),
+            """
+            // CHECK: arith.mulf
+            // CHECK-NOT: arith.mulf
+            // CHECK: arith.divf
+        """,
+        )
+
+
+def test_what_is_not_of_the_level_is_refused() -> None:
+    with emitted("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = x[i]\n") as module:
+        with ir.InsertionPoint(module.body):
+            ods.create(
+                "memref.alloc",
+                [ir.MemRefType.get([4], ir.F32Type.get())],
+                attributes={"operandSegmentSizes": ods.segments(0, 0)},
+            )
+        with pytest.raises(IllegalOp, match="memref.alloc"):
+            run_passes(module, [Simplify()])
+    assert arith is not None
+
+
+PROGRAMS = (
+    "kernel a[M, N](x: i32[M, N]) -> (y: i32[M, N]):\n    y[i, j] = (x[i, j] * 3 - x[i, j]) * 2 // 4 + (7 - 2*x[i, j]) % 3\n",
+    "kernel b[M, N](x: f32[M, N]) -> (y: f32[M, N]):\n    y[i, j] = (x[i + 1 - 1, j] / 8 - -x[i, j]) if not (j < i or i == j + 0) else x[i, j] * 1 + 0\n",
+    "kernel c[M, N](x: f32[M, N]) -> (y: f32[M]):\n    y[i] = max[j where j <= i and j < N + 0](x[i, j]) + mean[j](x[i, j])\n",
+    "kernel d[N](x: u8[N]) -> (y: u32[N], z: i64[N]):\n    y[i] = (u32(x[i]) << 3) - u32(x[i])\n    z[i] = (i * 6 + 4) // 2 % 5 - i64(x[i])\n",
+)
+
+
+@pytest.mark.parametrize("text", PROGRAMS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_meaning_stays(text: str, seed: int) -> None:
+    assert_same_meaning(text, [Simplify()], seed)
