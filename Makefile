@@ -41,7 +41,7 @@ test-torch: $(VENV)/.torch
 lint: $(VENV)/.lint
 	$(BIN)/ruff check compiler dialect passes runtime tests benchmarks src/tilewright/__init__.py
 	$(BIN)/mypy
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 soak: $(VENV)/.test

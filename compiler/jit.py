@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tilewright.compiler import driver
-from tilewright.compiler.driver import Compiled, Job
+from tilewright.compiler.driver import Compiled
+from tilewright.compiler.jobs import Job, artifact_of
 from tilewright.compiler.language import tree
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.frontend import CheckedKernel, infer_instance
@@ -155,7 +156,7 @@ class JitKernel:
         def make() -> Compiled:
             settings = Settings(facts=wanted.facts)
             job = Job(self._source, self._checked.name, wanted.instance, wanted.target, wanted.layouts, (), settings)
-            return Compiled(driver.artifact_of(job, self._switches), self._switches)
+            return Compiled(artifact_of(job, self._switches), self._switches)
 
         return self._made.get_or_make(wanted, make)
 

@@ -56,7 +56,8 @@ def _launch(function: Any, name: str, operands: tuple[Operand, ...], sites: tupl
     attributes = function.operation.attributes
     schedule = ir.StringAttr(attributes["tile.schedule"]).value if "tile.schedule" in attributes else ""
     facts = ods.string_list(attributes["tile.facts"]) if "tile.facts" in attributes else ()
-    cells = Operation("*", tuple(cells_of(function)))
+    counts = cells_of(function)
+    cells = counts[0] if len(counts) == 1 else Operation("*", tuple(counts))
     return Launch(name, operands, (cells,), facts=facts, schedule=schedule, sites=sites)
 
 

@@ -20,7 +20,7 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
-from tilewright.compiler.driver import Job, artifact_of
+from tilewright.compiler.jobs import Job, artifact_of
 from tilewright.compiler.sources import from_text
 from tilewright.runtime import artifact as artifacts
 from tilewright.runtime.artifact import Artifact
@@ -31,7 +31,7 @@ SECONDS = 120.0
 MEMORY_BYTES = 4 << 30
 REQUESTS = 200  # jobs after which a child is replaced
 _SIZE = struct.Struct("<Q")
-_TRUSTED = ("tilewright.compiler.language.", "tilewright.runtime.errors", "tilewright.compiler.driver",
+_TRUSTED = ("tilewright.compiler.language.", "tilewright.runtime.errors", "tilewright.compiler.jobs",
             "tilewright.dialect.faults", "tilewright.compiler.worker")  # fmt: skip
 _PLAIN = {("builtins", name) for name in ("dict", "list", "tuple", "str", "int", "float", "bool", "set", "frozenset")}
 _PATHS = {("pathlib", name) for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath")}
@@ -42,7 +42,7 @@ class WorkerFailed(TilewrightError):
 
 
 def compile_apart(job: Job, switches: Switches, seconds: float = SECONDS) -> Artifact:
-    """``driver.artifact_of`` in the child; the same errors, and ``WorkerFailed``."""
+    """``jobs.artifact_of`` in the child; the same errors, and ``WorkerFailed``."""
     answer = shared().ask(
         (job.program.source.text, job.program.source.name, job.program.folder, _bare(job), switches), seconds
     )

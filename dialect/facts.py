@@ -62,7 +62,7 @@ class _Draft:
 
 _DIVISIBLE = re.compile(r"(\w+) % (\d+) == 0")
 _BOUND = re.compile(r"(\w+) (>=|<=|==) (-?\d+)")
-_ALIGNED = re.compile(r"align\((\w+)\) >= (\d+)")
+_ALIGNED = re.compile(r"align\(([\w.]+)\) >= (\d+)")
 
 
 def parse_facts(texts: Iterable[str]) -> Facts:

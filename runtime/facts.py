@@ -12,7 +12,7 @@ from tilewright.runtime.errors import RuntimeFault
 from tilewright.runtime.views import TensorView
 
 _DIVISIBLE = re.compile(r"(\w+) % (\d+) == 0")
-_ALIGNED = re.compile(r"align\((\w+)\) >= (\d+)")
+_ALIGNED = re.compile(r"align\(([\w.]+)\) >= (\d+)")
 INDEX32 = "index32"
 ALIGNMENT = 16  # bytes: what a 128-bit access needs
 _INDEX32_LIMIT = 1 << 31

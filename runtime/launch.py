@@ -79,15 +79,19 @@ class Engine(Protocol):
     @property
     def device(self) -> str:
         """Where tensors must lie: ``cpu`` or ``cuda``."""
+        ...
 
     def bind(self, step: Step) -> Callable[[Frame], None]:
         """A function that runs the step's cells; called from several threads."""
+        ...
 
     def take(self, size: int) -> Borrowed:
         """Workspace of ``size`` bytes."""
+        ...
 
     def keep(self, content: bytes) -> Borrowed:
         """Memory that holds ``content`` as long as the engine lives."""
+        ...
 
     def give(self, workspace: Any) -> None:
         """The call is over (on its stream, where the device has streams)."""

@@ -11,10 +11,12 @@ import typer
 from tilewright.compiler import driver
 from tilewright.compiler.cli.options import split_file
 from tilewright.compiler.cli.values import parse_consts, parse_dims, parse_pairs
-from tilewright.compiler.driver import Compiled, Job
+from tilewright.compiler.driver import Compiled
+from tilewright.compiler.jobs import Job, artifact_of, artifact_of_ir
 from tilewright.compiler.pipeline import Settings, require_title
 from tilewright.compiler.sources import Program, from_file
 from tilewright.compiler.target import find
+from tilewright.compiler.worker import compile_apart
 from tilewright.dialect.printing import UnreadableText, dump
 from tilewright.passes.base import Instrument, Record, Stopped
 from tilewright.passes.names import UnknownPass
@@ -76,7 +78,7 @@ def _artifact(wish: Wish) -> Artifact:
     if not wish.watched:
         return _apart(wish, loaded, kernel)
     instrument = _instrument(wish)
-    made = driver.artifact_of(job_of(wish, loaded, kernel), wish.switches, instrument)
+    made = artifact_of(job_of(wish, loaded, kernel), wish.switches, instrument)
     _print_times(wish, instrument.record)
     return made
 
@@ -87,14 +89,12 @@ def _from_ir(wish: Wish, path: Path) -> Artifact:
     except (OSError, UnicodeDecodeError) as cause:
         raise CallError("TW1209", f"cannot read {path}: {cause}", argument=str(path)) from cause
     instrument = _instrument(wish)
-    made = driver.artifact_of_ir(text, wish.target, wish.settings, wish.switches, instrument)
+    made = artifact_of_ir(text, wish.target, wish.settings, wish.switches, instrument)
     _print_times(wish, instrument.record)
     return made
 
 
 def _apart(wish: Wish, loaded: Program, kernel: str | None) -> Artifact:
-    from tilewright.compiler.worker import compile_apart
-
     return compile_apart(job_of(wish, loaded, kernel), wish.switches)
 
 

@@ -80,7 +80,7 @@ def _circular(e: Emitter, x: Any, quarter: int) -> Any:
 
 
 def circle(e: Emitter, r: Any, quadrant: Any, quarter: int, x: Any) -> Any:
-    """sin(r + (quadrant + quarter) pi / 2) in f32, like ``x``, for f64 ``|r| <= pi / 4``; quadrant (i64) is modulo 4."""
+    """sin(r + (quadrant + quarter) pi / 2) in f32, like ``x``; f64 ``|r| <= pi / 4``, quadrant (i64) modulo 4."""
     number = partial(e.constant, r.type)
     square = e.same("arith.mulf", r, r)
     sine = e.same("arith.mulf", r, e.fma(horner(e, square, SIN), square, number(1.0)))

@@ -9,7 +9,7 @@ from typing import Any
 from tilewright.dialect import functions, ods
 from tilewright.dialect.mlir import func, ir
 from tilewright.dialect.tensor import ReadMode
-from tilewright.passes.tensor.encode import Encoder, affine_map, argument_locations, declare, encode, tensor_type
+from tilewright.passes.tensor.encode import affine_map, argument_locations, declare, encode, tensor_type
 from tilewright.passes.tensor.fuse import inlined
 from tilewright.passes.tensor.grouping import Axis, Group, Grouping, name_of
 from tilewright.passes.tensor.moves import Moved, Moves
@@ -330,6 +330,3 @@ def _shrunk(results: list[Value]) -> list[Value]:
         assert isinstance(source, Comprehension)
         new[source] = replace(source, body=tuple(source.body[n] for n in numbers))
     return [(new[source], taken[source].index(result)) for source, result in results]
-
-
-__all__ = ["Encoder", "encode_launches", "separate_outputs"]

@@ -17,7 +17,7 @@ from tilewright.passes.base import Pass
 ALIGNMENT = 16
 """Bytes: what the runtime aligns its own allocations to, and more."""
 
-_SUBJECT = re.compile(r"(?:align\((\w+)\)|(\w+) %)")
+_SUBJECT = re.compile(r"(?:align\(([\w.]+)\)|(\w+) %)")
 
 
 @dataclass(frozen=True)

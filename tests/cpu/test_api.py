@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import tilewright as tw
-from tilewright.compiler import driver
-from tilewright.compiler.driver import CompilerFault
+from tilewright.compiler import driver, jobs, pipeline
 from tilewright.compiler.jit import JitKernel
+from tilewright.compiler.jobs import CompilerFault, Job
 from tilewright.compiler.worker import Worker, WorkerFailed
 from tilewright.dialect.faults import InternalFault
 from tilewright.runtime.switches import Switches
@@ -160,7 +160,7 @@ def test_disk_cache_is_used_and_survives_damage(tmp_path: Path, monkeypatch: pyt
     x = data(4)
     tw.jit(SCALE, switches=switches)(x, a=2.0)
     (entry,) = (tmp_path / "cache").glob("*.entry")
-    monkeypatch.setattr(driver.pipeline, "compile_typed", _not_again)
+    monkeypatch.setattr(pipeline, "compile_typed", _not_again)
     np.testing.assert_array_equal(tw.jit(SCALE, switches=switches)(x, a=2.0), 2 * x)
     monkeypatch.undo()
     entry.write_bytes(entry.read_bytes()[:-1] + b"?")
@@ -175,9 +175,9 @@ def test_key_covers_what_changes_code() -> None:
     loaded = driver.program(SOFTMAX)
 
     def key(text: str = SOFTMAX, switches: Switches | None = None, **parts: Any) -> str:
-        job = driver.Job(driver.program(text), "softmax", parts.pop("instance", _f32()), **parts)
+        job = Job(driver.program(text), "softmax", parts.pop("instance", _f32()), **parts)
         known = switches or Switches()
-        return driver.cache_key(job, job.typed(), driver.find("cpu", known), known)
+        return jobs.cache_key(job, job.typed(), jobs.find("cpu", known), known)
 
     base = key()
     assert key() == base and loaded.kernel("softmax").name == "softmax"
@@ -190,8 +190,8 @@ def test_key_covers_what_changes_code() -> None:
         key(switches=Switches(cpu="x86-64")),
         key(switches=Switches(check=True)),
         key(switches=Switches(mlir="mlir")),
-        key(settings=driver.Settings(disabled=frozenset({"fuse"}))),
-        key(settings=driver.Settings(facts=("index32",))),
+        key(settings=jobs.Settings(disabled=frozenset({"fuse"}))),
+        key(settings=jobs.Settings(facts=("index32",))),
     ]
     assert len({base, *others}) == len(others) + 1
 
@@ -202,13 +202,13 @@ def _f32() -> Any:
 
 def test_threads_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    real = driver.pipeline.compile_typed
+    real = pipeline.compile_typed
 
     def counted(*arguments: Any) -> Any:
         made.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr(driver.pipeline, "compile_typed", counted)
+    monkeypatch.setattr(pipeline, "compile_typed", counted)
     kernel, x = tw.jit(SOFTMAX, switches=Switches(cache=False)), data(20, 50)
     results: list[Any] = []
     threads = [threading.Thread(target=lambda: results.append(kernel(x))) for _ in range(6)]
@@ -290,7 +290,7 @@ def test_internal_fault_leaves_a_crash_folder(tmp_path: Path, monkeypatch: pytes
     def broken(*arguments: Any) -> Any:
         raise InternalFault("a made-up fault")
 
-    monkeypatch.setattr(driver.pipeline, "back_end", broken)
+    monkeypatch.setattr(pipeline, "back_end", broken)
     switches = Switches(cache=False, crash_dir=tmp_path)
     with pytest.raises(CompilerFault, match="a made-up fault") as caught:
         tw.jit(SOFTMAX, switches=switches)(data(2, 3))
@@ -304,9 +304,7 @@ def test_internal_fault_leaves_a_crash_folder(tmp_path: Path, monkeypatch: pytes
 
 def test_a_child_that_dies_or_hangs_is_an_error_and_is_replaced() -> None:
     worker = Worker()
-    job = driver.Job(
-        driver.program(SCALE), "scale", driver.instance_of(driver.program(SCALE).kernel(None), {"T": "f32"}, {})
-    )
+    job = Job(driver.program(SCALE), "scale", driver.instance_of(driver.program(SCALE).kernel(None), {"T": "f32"}, {}))
     request = (SCALE, "s", None, {"kernel": "scale", "instance": job.instance}, Switches(cache=False))
     try:
         with pytest.raises(WorkerFailed, match="no answer within"):

@@ -165,13 +165,13 @@ def test_an_ir_file_that_is_none(tmp_path: Path) -> None:
 
 
 def test_internal_faults_end_with_70(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tilewright.compiler import driver
+    from tilewright.compiler import pipeline
     from tilewright.dialect.faults import InternalFault
 
     def broken(*arguments: Any) -> Any:
         raise InternalFault("a made-up fault")
 
-    monkeypatch.setattr(driver.pipeline, "back_end", broken)
+    monkeypatch.setattr(pipeline, "back_end", broken)
     monkeypatch.setenv("TILEWRIGHT_CACHE", "off")
     assert "made-up" in tilewright("run", source, "--arg", "x=randn:f32[2,2]", code=70)
 

@@ -89,6 +89,18 @@ def test_layouts_and_transposition(layout: str, transposed: bool) -> None:
         assert np.array_equal(y, values.T if transposed else values)
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "f64", "bool", "i32"])
+@pytest.mark.parametrize("shape", [(8, 8), (4, 6), (16, 3), (6, 4)])
+def test_transposes_in_registers(dtype: str, shape: tuple[int, int]) -> None:
+    """Tiles with and without whole blocks of four."""
+    kernel = copy_2d(dtype, shape, transposed=True)
+    for m, n in SHAPES:
+        x = np.random.default_rng(m * n).integers(0, 2, (m, n)).astype(NUMPY[dtype])
+        y = np.zeros((n, m), NUMPY[dtype])
+        kernel(x, y, m, n)
+        assert np.array_equal(y, x.T)
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f16", "i8", "f64"])
 @pytest.mark.parametrize("step", [1, 2, -1])
 def test_guarded_dims_give_otherwise(dtype: str, step: int) -> None:

@@ -118,7 +118,7 @@ def test_the_interpreter_agrees_on_a_product() -> None:
     np.testing.assert_allclose(c, matmul().interpret(a, b, c, 7, 17, 5)["c"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("kernel", "stride", "pad"), [(3, 1, 1), (3, 2, 1), (1, 1, 0), (5, 1, 2)])
+@pytest.mark.parametrize(("kernel", "stride", "pad"), [(3, 2, 1), (1, 1, 0), (2, 1, 1)])
 def test_convolutions_with_guarded_windows(kernel: int, stride: int, pad: int) -> None:
     for h, w, c, o in ((1, 1, 1, 1), (7, 9, 3, 5), (14, 13, 6, 17)):
         p, q = ((size + 2 * pad - kernel) // stride + 1 for size in (h, w))

@@ -25,7 +25,9 @@ MACHINES = {
     "small": Machine(
         lanes=4, unroll=2, rows=3, columns=4, depth=2, row_block=6, column_block=8, cell_rows=12, cell_vectors=16
     ),
-    "direct": Machine(lanes=2, unroll=1, rows=2, columns=4, depth=3, packs=False),
+    "odd": Machine(
+        lanes=2, unroll=3, rows=5, columns=12, depth=3, row_block=10, column_block=24, cell_rows=20, cell_vectors=12
+    ),
 }
 SHAPES = [1, 2, 5, 8, 13, 31, 33]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,13 +64,23 @@ def facts_for(case: Case, sizes: dict[str, int] | None) -> tuple[str, ...]:
     return (*[f"align({name}) >= 16" for name in (*names, *outputs)], *divisible, "index32")
 
 
-@functools.cache
-def artifact(case: Case, dtype: str, facts: tuple[str, ...] = (), keep: bool = False) -> Artifact:
+def artifact(case: Case, dtype: str, facts: tuple[str, ...] = ()) -> Artifact:
     """The compiled kernel; without a cache on disk, so that what is tested is what was just built."""
+    key = (case.module, case.id, dtype, facts)
+    if key not in _MADE:
+        _MADE[key] = _compiled(case, dtype, facts)
+    return _MADE[key]
+
+
+_MADE: dict[tuple[Any, ...], Artifact] = {}
+
+
+def _compiled(case: Case, dtype: str, facts: tuple[str, ...]) -> Artifact:
     program = sources.program(FOLDER / f"{case.module}.tw")
     checked = program.kernel(case.kernel)
     types = {"T": dtype} if "T" in checked.type_params else {}
-    job = Job(program, case.kernel, instance_of(checked, types, case.consts), "sm_80", (), (), Settings(facts=facts, keep=keep))
+    settings = Settings(facts=facts, keep=True)
+    job = Job(program, case.kernel, instance_of(checked, types, case.consts), "sm_80", (), (), settings)
     return artifact_of(job, Switches(cache=False))
 
 

@@ -33,6 +33,13 @@ def binders(draft: Draft, scope: Scope, expressions: Expressions, most: int = 2)
     return ", ".join(texts), f" where {_where(draft, inner, scope, expressions)}", inner
 
 
+def rectangle(draft: Draft, scope: Scope) -> tuple[str, str, list[Index]]:
+    """Two bound indices over whole extents: what a row-major position is numbered in."""
+    pair = [fresh_index(draft), fresh_index(draft)]
+    draft.use("bound: two")
+    return ", ".join(f"{index.name}: {index.extent}" for index in pair), "", [*scope, *pair]
+
+
 def _binder(draft: Draft, scope: Scope) -> tuple[str, Index]:
     index = fresh_index(draft)
     lengths = [tensor for tensor in draft.tensors if tensor.name.startswith("len") and _plain(tensor, scope)]

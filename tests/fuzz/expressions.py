@@ -277,7 +277,9 @@ class Expressions:
     def _position(self, scope: Scope, depth: int) -> str:
         op = self.draft.pick(["argmax", "argmin"])
         self.draft.use(f"reduce: {op}")
-        binders, where, inner = bounds.binders(self.draft, scope, self)
+        binders, where, inner = bounds.binders(self.draft, scope, self, most=1)
+        if self.draft.chance(0.2):
+            binders, where, inner = bounds.rectangle(self.draft, scope)
         body = self._integer_leaf(inner) if self.draft.chance(0.5) else self._float_leaf(inner)
         return f"i32({op}[{binders}{where}]({body}))"
 

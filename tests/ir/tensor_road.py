@@ -1,4 +1,4 @@
-"""From a text to the tensor level and on, for tests of its passes: sources, FileCheck, launches, and what each computes."""
+"""From a text to the tensor level and on, for tests of its passes: sources, FileCheck, launches, meaning."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def emitted(
 ) -> Iterator[Any]:
     """The module of the only kernel of a text, verified, inside a session."""
     with ods.session():
-        module = emit(typed_text(text, None, types or {}, consts or {}))
+        module = emit(typed_text(text, None, types or {}))
         assert module.operation.verify()
         yield module
 

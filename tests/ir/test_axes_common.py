@@ -86,9 +86,19 @@ def test_a_gather_keeps_its_own_check() -> None:
 
 PROGRAMS = (
     SOFTMAX,
-    "kernel b[M, N](x: f32[M, N]) -> (y: f32[N, M]):\n    t[j, i] = x[i, j] + x[i, j]\n    y[j, i] = t[j, i] * t[j, i] + max[k](t[j, k])\n",
-    "kernel c[N, C](x: f32[N, N, C]) -> (y: i64[C]):\n    y[c] = argmax[j, i](x[i, j, c]) + i64(argmax[i, j](x[i, j, c]))\n",
-    "kernel d[N](x: f32[N], n: i32[N]) -> (y: f32[N]):\n    y[i] = sum[k in 0 .. n[i], j in i .. N](x[j] * f32(k))\n",
+    """
+        kernel b[M, N](x: f32[M, N]) -> (y: f32[N, M]):
+            t[j, i] = x[i, j] + x[i, j]
+            y[j, i] = t[j, i] * t[j, i] + max[k](t[j, k])
+    """,
+    """
+        kernel c[N, C](x: f32[N, N, C]) -> (y: i64[C]):
+            y[c] = argmax[j, i](x[i, j, c]) + i64(argmax[i, j](x[i, j, c]))
+    """,
+    """
+        kernel d[N](x: f32[N], n: i32[N]) -> (y: f32[N]):
+            y[i] = sum[k in 0 .. n[i], j in i .. N](x[j] * f32(k))
+    """,
 )
 
 

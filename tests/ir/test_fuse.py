@@ -53,7 +53,11 @@ def test_sums_over_the_same_points_become_one_fold() -> None:
 
 
 def test_siblings_can_be_switched_off() -> None:
-    text = "kernel k[M, N](x: f32[M, N]) -> (a: f32[M], b: f32[M]):\n    a[i] = sum[j](x[i, j])\n    b[i] = max[j](x[i, j])\n"
+    text = """
+        kernel k[M, N](x: f32[M, N]) -> (a: f32[M], b: f32[M]):
+            a[i] = sum[j](x[i, j])
+            b[i] = max[j](x[i, j])
+    """
     assert len(_fused(text)[0]) == 1 and len(_fused(text, siblings=False)[0]) == 2
 
 
@@ -104,12 +108,30 @@ def test_an_unknown_option_is_refused() -> None:
 
 
 PROGRAMS = (
-    "kernel a[N](x: f32[N], at: i32[N]) -> (y: f32[N], z: f32[N]):\n    t[i] = x[i] * 2\n    u[i: N] = (t[i+1] else 3) + (t[i-1] else 0)\n    y[i] = u[i] + (t[at[i]] else 1)\n    z[i] = u[i] * u[i]\n",
-    "kernel b[M, N](x: f32[M, N]) -> (y: f32[N, M], s: f32[M]):\n    t[i, j] = exp(x[i, j]) if i < j else x[i, j]\n    y[j, i] = t[i, j] - s0[i]\n    s[i] = sum[j](t[i, j])\n".replace(
-        "s0[i]", "max[k](t[i, k])"
-    ),
-    "kernel c[M, N](x: f16[M, N]) -> (z: f16[M, N], y: f32[M]):\n    z[i, j] = x[i, j] * 1.5\n    y[i] = sum[j](z[i, j] * z[i, j]) + min[j](z[i, j])\n",
-    "kernel d[N](x: i32[N], len: i32[N]) -> (y: i32[N], p: i64[N]):\n    t[i] = x[i] * x[i]\n    y[i] = sum[j in 0 .. len[i]](t[j])\n    p[i] = i64(argmax[j](t[j] - x[i])) + sum[j](i64(t[j]))\n",
+    """
+        kernel a[N](x: f32[N], at: i32[N]) -> (y: f32[N], z: f32[N]):
+            t[i] = x[i] * 2
+            u[i: N] = (t[i+1] else 3) + (t[i-1] else 0)
+            y[i] = u[i] + (t[at[i]] else 1)
+            z[i] = u[i] * u[i]
+    """,
+    """
+        kernel b[M, N](x: f32[M, N]) -> (y: f32[N, M], s: f32[M]):
+            t[i, j] = exp(x[i, j]) if i < j else x[i, j]
+            y[j, i] = t[i, j] - max[k](t[i, k])
+            s[i] = sum[j](t[i, j])
+    """,
+    """
+        kernel c[M, N](x: f16[M, N]) -> (z: f16[M, N], y: f32[M]):
+            z[i, j] = x[i, j] * 1.5
+            y[i] = sum[j](z[i, j] * z[i, j]) + min[j](z[i, j])
+    """,
+    """
+        kernel d[N](x: i32[N], len: i32[N]) -> (y: i32[N], p: i64[N]):
+            t[i] = x[i] * x[i]
+            y[i] = sum[j in 0 .. len[i]](t[j])
+            p[i] = i64(argmax[j](t[j] - x[i])) + sum[j](i64(t[j]))
+    """,
 )
 
 

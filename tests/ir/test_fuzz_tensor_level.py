@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.backends import tensor_level
 from tests.fuzz.generate import run_case
 
-CASES = 200
+CASES = 100
 BLOCK = 25
 
 

@@ -1,4 +1,4 @@
-"""Every compiled library kernel at the tensor level, as emitted: within the bound of the reference for all its types."""
+"""Every compiled library kernel at the tensor level, as emitted: within the bound of the reference, for all types."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ def test_an_epilogue_stays_with_its_contraction() -> None:
 
 def test_what_every_reader_does_first_is_done_before_the_store() -> None:
     """The activation and the rounding of the hidden layer belong to the launch that makes it."""
-    first, second = launches(_partitioned(MLP, {"T": "bf16"}))
+    module = _partitioned(MLP, {"T": "bf16"})
+    first, second = launches(module)
     workspace = functions.results_of(first, "tw")[0]
     assert (workspace.role, workspace.dtype) == ("workspace", "bf16")
     assert "arith.maximumf" in str(first) and "arith.maximumf" not in str(second)
@@ -126,20 +127,35 @@ def test_a_wrong_partition_is_named() -> None:
         run_passes(module, [Wrong()])
 
 
-REWRITTEN = [
-    (SOFTMAX, "kernel other<U: float>[R, C](inp: U[R, C]) -> (out: U[R, C]):\n"
-     "    top[q] = max[p](inp[q, p])\n    e[q, p] = exp(inp[q, p] - top[q])\n    out[q, p] = e[q, p] / sum[z](e[q, z])\n"),
-    (LINEAR, "kernel other<U: float>[R, C, D](a: U[R, D], w: U[C, D], b: U[C]) -> (y: U[R, C]):\n"
-     "    t[c, r] = sum[d](w[c, d] * a[r, d])\n    z[r, c] = b[c] + t[c, r]\n    y[r, c] = tanh(z[r, c])\n"),
-    (MLP, "kernel other<U: float>[R, C, D, E](x: U[R, D], w: U[C, D], b: U[C], v: U[E, C]) -> (y: U[R, E]):\n"
-     "    h[c, r] = sum[d](w[c, d] * x[r, d])\n    g[r, c] = U(max(0, b[c] + h[c, r]))\n    y[r, e] = sum[c](v[e, c] * g[r, c])\n"),
-    (ATTENTION, "kernel other<U: float>[B, S, L, D](q: U[B, S, D], k: U[B, L, D], v: U[B, L, D]; scale: f32)"
-     " -> (o: U[B, S, D], lse: f32[B, S]):\n"
-     "    p[z, y, x] = sum[w](k[z, x, w] * q[z, y, w])\n"
-     "    s[z, y, x] = p[z, y, x] * scale\n"
-     "    lse[z, y] = log(sum[x](exp(s[z, y, x] - max[a](s[z, y, a])))) + max[a](s[z, y, a])\n"
-     "    o[z, y, w] = sum[x](v[z, x, w] * U(exp(s[z, y, x] - max[a](s[z, y, a])))) / sum[x](exp(s[z, y, x] - max[a](s[z, y, a])))\n"),
-]  # fmt: skip
+OTHER_SOFTMAX = """
+    kernel other<U: float>[R, C](inp: U[R, C]) -> (out: U[R, C]):
+        top[q] = max[p](inp[q, p])
+        e[q, p] = exp(inp[q, p] - top[q])
+        out[q, p] = e[q, p] / sum[z](e[q, z])
+"""
+OTHER_LINEAR = """
+    kernel other<U: float>[R, C, D](a: U[R, D], w: U[C, D], b: U[C]) -> (y: U[R, C]):
+        t[c, r] = sum[d](w[c, d] * a[r, d])
+        z[r, c] = b[c] + t[c, r]
+        y[r, c] = tanh(z[r, c])
+"""
+OTHER_MLP = """
+    kernel other<U: float>[R, C, D, E](x: U[R, D], w: U[C, D], b: U[C], v: U[E, C]) -> (y: U[R, E]):
+        h[c, r] = sum[d](w[c, d] * x[r, d])
+        g[r, c] = U(max(0, b[c] + h[c, r]))
+        y[r, e] = sum[c](v[e, c] * g[r, c])
+"""
+OTHER_ATTENTION = """
+    kernel other<U: float>[B, S, L, D](
+            q: U[B, S, D], k: U[B, L, D], v: U[B, L, D]; scale: f32
+        ) -> (o: U[B, S, D], lse: f32[B, S]):
+        p[z, y, x] = sum[w](k[z, x, w] * q[z, y, w])
+        s[z, y, x] = p[z, y, x] * scale
+        lse[z, y] = log(sum[x](exp(s[z, y, x] - max[a](s[z, y, a])))) + max[a](s[z, y, a])
+        t[z, x, y] = exp(s[z, y, x] - max[a](s[z, y, a]))
+        o[z, y, w] = sum[x](v[z, x, w] * U(t[z, x, y])) / sum[x](t[z, x, y])
+"""
+REWRITTEN = [(SOFTMAX, OTHER_SOFTMAX), (LINEAR, OTHER_LINEAR), (MLP, OTHER_MLP), (ATTENTION, OTHER_ATTENTION)]
 
 
 @pytest.mark.parametrize(("text", "rewritten"), REWRITTEN, ids=["softmax", "linear", "mlp", "attention"])

@@ -38,6 +38,7 @@ FORMS = [
     ("x: f32[N]", "", "sum[k: 3 where i + k < N](x[i + k])", "N", GUARDED),
     ("x: f32[N]", "", "(x[i + 1] else 0)", "N", GUARDED),
     ("x: f32[N]", "", "max((x[i + 1] else 0), 0)", "N", GUARDED),
+    ("x: f32[N]", "", "x[i + 7] if N > 5 and N < 3 else 0", "N", GUARDED),
     ("x: f32[N]", "", "x[N - 1]", "N", PROVED),
     ("x: f32[N], w: f32[M]", "", "x[i] + w[M - 1]", "N", LAUNCH),
     ("x: f32[N], id: i32[N]", "", "x[id[i]]", "N", GATHER),

@@ -189,3 +189,8 @@ def test_zero_times_nan_counts_unless_a_bound_leaves_it_out() -> None:
     head = "[N](x: f32[N, N]) -> (y: f32[N])"
     assert np.isnan(body(head, "y[i] = sum[j](x[i, j] * (1 if j <= i else 0))", x=x).outputs["y"][0])
     assert body(head, "y[i] = sum[j where j <= i](x[i, j])", x=x).outputs["y"].tolist() == [1, 2]
+
+
+def test_constants_wrap_as_values_do() -> None:
+    for expression, expected in [("~u32(1)", 2**32 - 2), ("-u32(1)", 2**32 - 1), ("~i32(1)", -2), ("-i32(5)", -5)]:
+        assert scalar(expression, "i64") == [expected] * len(X)

@@ -141,7 +141,7 @@ class Arithmetic:
         if op == "~":
             return self._inverted(operand, span)
         operand = convert(operand, common(operand.dtype, operand.dtype))
-        if isinstance(operand, typed.Literal):
+        if isinstance(operand, typed.Literal) and _holds(operand.dtype, -operand.value):
             return typed.Literal(span, operand.dtype, -operand.value)
         return typed.Unary(span, operand.dtype, "-", operand)
 
@@ -149,7 +149,7 @@ class Arithmetic:
         if not is_integer(operand.dtype):
             message = "`~` needs an integer; for a condition write `not`"
             return self.refuse("TW0315", span, message, expected="an integer", found=named(operand.dtype))
-        if isinstance(operand, typed.Literal):
+        if isinstance(operand, typed.Literal) and _holds(operand.dtype, ~int(operand.value)):
             return typed.Literal(span, operand.dtype, ~int(operand.value))
         return typed.Unary(span, operand.dtype, "~", operand)
 
@@ -211,3 +211,11 @@ class Arithmetic:
         if ERROR in (then.dtype, otherwise.dtype):
             return poison(span)
         return typed.Select(span, dtype, condition, then, otherwise)
+
+
+def _holds(dtype: str, value: float) -> bool:
+    """Whether ``dtype`` has the folded ``value`` without wrapping."""
+    if not is_integer(dtype) or dtype == typed.INDEX:
+        return True
+    low, high = integer_range(dtype)
+    return low <= value <= high

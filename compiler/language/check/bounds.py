@@ -83,7 +83,8 @@ def _runs_over(place: Place, scope: Scope) -> bool:
 def _unproved(context: Context, place: Place, scope: Scope, goals: list[Goal]) -> typed.Access:
     known: list[Known] = [*context.facts, *scope.domain, *scope.path]
     if context.prover.refutes(known):
-        return typed.Access.PROVED  # no point ever comes here
+        # No point ever comes here; where that rests on a condition, the read must stay under it.
+        return typed.Access.GUARDED if scope.path else typed.Access.PROVED
     if any(context.prover.proves(goal.polynomial.scaled(-1).shifted(-1), known) for goal in goals):
         return _refuse(context, place, scope, {}, always=True)
     if indices_of(place.subscript):
