@@ -5,7 +5,7 @@ from __future__ import annotations
 from tilewright.compiler.language.errors import Diagnostic, SourceErrors
 from tilewright.compiler.language.span import Span
 
-NOT_COMPILED = "TW0601"
+NOT_COMPILED = "TW0901"
 
 
 def refuse(span: Span, what: str, remedy: str = "") -> SourceErrors:

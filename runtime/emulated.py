@@ -1,4 +1,4 @@
-"""Owns the PTX emulator as an engine: launches run on NumPy arrays, every finding is an error.
+"""Owns the PTX emulator as an engine: launches run on NumPy arrays, every certain finding is an error.
 
 Slow on purpose: it checks each access. Sizes of a tile or two are what it is for.
 """
@@ -56,8 +56,8 @@ class EmulatorEngine:
                 shared_bytes=launch.shared_bytes, args=[*arguments, status], **self._options,
             )  # fmt: skip
             self.reports[launch.name] = report
-            if report.findings:
-                raise RunError("TW1020", f"the emulator found a fault in {launch.name}: {report.findings[0]}",
+            if report.errors:
+                raise RunError("TW1020", f"the emulator found a fault in {launch.name}: {report.errors[0]}",
                                site=launch.name)  # fmt: skip
             if status[0]:
                 raise check_failed(step, int(status[0]))

@@ -9,14 +9,14 @@ import typer
 from tilewright import __version__
 from tilewright.compiler.cli.check import check
 from tilewright.compiler.cli.compile import compile
-from tilewright.compiler.cli.emulate import emulate
+from tilewright.compiler.cli.emulate import CONTEXT, emulate
 from tilewright.compiler.cli.explain import explain
 from tilewright.compiler.cli.fmt import fmt
 from tilewright.compiler.cli.report import Exit
 from tilewright.compiler.cli.run import run
 from tilewright.runtime.errors import TilewrightError
 
-COMMANDS = (run, compile, check, fmt, explain, emulate)
+COMMANDS = (run, compile, check, fmt, explain)
 EPILOG = (
     "Exit codes: 0 ok, 1 errors in the source, 2 wrong command line, 3 refused call, artifact or IR file, "
     "4 a check found a difference, 5 missing tool or device, 70 internal fault."
@@ -31,6 +31,7 @@ def application() -> typer.Typer:
     )  # fmt: skip
     for command in COMMANDS:
         app.command()(command)
+    app.command(context_settings=CONTEXT)(emulate)
     app.callback()(_callback)
     return app
 

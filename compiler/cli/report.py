@@ -2,7 +2,7 @@
 
 Codes: 0 all is well; 1 the source or kernel has errors; 2 the command line is wrong; 3 a call, artifact or IR file is
 refused, or a check inside a running kernel failed; 4 ``--check`` found a difference, ``fmt --check`` an unformatted
-file; 5 a tool or device is missing or failed; 70 an internal fault.
+file, ``emulate`` a fault; 5 a tool or device is missing or failed; 70 an internal fault.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ErrorFormat(StrEnum):
     JSON = "json"
 
 
-TOOL_CODES = ("TW1201", "TW1202", "TW1203", "TW1205", "TW1206")
+TOOL_CODES = ("TW1203", "TW1205", "TW1206")
 
 
 @contextmanager

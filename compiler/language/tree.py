@@ -6,14 +6,14 @@ macros, parentheses dropped); ``check`` turns them into the typed kernel of ``ty
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tilewright.compiler.language.span import Source, Span
 
 
 @dataclass(frozen=True)
 class Node:
-    span: Span
+    span: Span = field(repr=False)  # each span holds the whole text: a printed tree leaves them out
 
 
 # ---------------------------------------------------------------- expressions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,11 +36,13 @@ def binary(rules: Rules, op: str, left: Value, right: Value) -> Value:
 
 
 def _add(rules: Rules, left: Value, right: Value) -> Value:
-    return _settle(rules, left, right, left.data + right.data, total(left.error, right.error))
+    unsure = either(left.rescuable, right.rescuable)
+    return _settle(rules, left, right, left.data + right.data, total(left.error, right.error), unsure)
 
 
 def _subtract(rules: Rules, left: Value, right: Value) -> Value:
-    return _settle(rules, left, right, left.data - right.data, total(left.error, right.error))
+    unsure = either(left.rescuable, right.rescuable)
+    return _settle(rules, left, right, left.data - right.data, total(left.error, right.error), unsure)
 
 
 def _multiply(rules: Rules, left: Value, right: Value) -> Value:
@@ -50,7 +53,14 @@ def _multiply(rules: Rules, left: Value, right: Value) -> Value:
     if left.error is not None:
         error = total(error, (np.abs(right.data) + dense(right.error, data)) * left.error)
     unsure = either(_infinite_times_unknown(left, right), _infinite_times_unknown(right, left))
-    return _settle(rules, left, right, data, error, unsure)
+    product = _settle(rules, left, right, data, error, unsure)
+    return replace(product, rescuable=_rescuable(left, right, product)) if rules.bound else product
+
+
+def _rescuable(left: Value, right: Value, product: Value) -> Array | None:
+    """Where finite factors gave an infinity, in this product or in a factor that is one."""
+    overflow = np.isinf(product.data) & np.isfinite(left.data) & np.isfinite(right.data)
+    return some(either(overflow, left.rescuable, right.rescuable))
 
 
 def _infinite_times_unknown(left: Value, right: Value) -> Array | None:

@@ -84,7 +84,8 @@ def _sum(rules: Rules, body: Value, domain: Domain) -> Value:
     if domain.open is not None:
         doubt = np.where(domain.open, np.abs(body.data) + dense(body.error, body.data), 0.0)
         error = error + domain.spread(doubt).sum(axis=domain.axes)
-    unsure = either(_unsure(body, domain), _partial_overflow(body.dtype, terms, size, domain))
+    rescued = domain.kept_any(body.rescuable)
+    unsure = either(_unsure(body, domain), rescued, _partial_overflow(body.dtype, terms, size, domain))
     return settle(rules, body.dtype, data, some(error), unsure, units=0)
 
 

@@ -33,7 +33,8 @@ class Value:
     """``data`` (float64, int64 or bool) with arrays that broadcast against it; ``None`` means zero everywhere.
 
     ``error`` bounds the distance of a compiled kernel's value from ``data``. ``unsure`` marks points where a decision
-    could fall either way, so that any value is right. ``fault`` holds numbers of the fault log.
+    could fall either way, so that any value is right. ``fault`` holds numbers of the fault log. ``rescuable`` marks
+    infinities that a product of finite factors ran into: a fused multiply-add may still bring them back.
     """
 
     dtype: str
@@ -41,6 +42,7 @@ class Value:
     error: Array | None = None
     unsure: Array | None = None
     fault: Array | None = None
+    rescuable: Array | None = None
 
     @property
     def exact(self) -> bool:

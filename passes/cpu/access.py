@@ -119,7 +119,7 @@ def transposed(e: Emitter, rows: list[Any]) -> list[Any]:
     """Four vectors of four, transposed by interleaving pairs twice."""
     low = [e.shuffle(rows[n], rows[n + 1], (0, 4, 1, 5)) for n in (0, 2)]
     high = [e.shuffle(rows[n], rows[n + 1], (2, 6, 3, 7)) for n in (0, 2)]
-    return [e.shuffle(*pair, lanes) for pair in (low, high) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
+    return [e.shuffle(a, b, lanes) for a, b in (low, high) for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))]
 
 
 def load(emitter: Emitter, place: Place, otherwise: Tile | None) -> Tile:

@@ -242,14 +242,32 @@ def _vector_width(op: Any, machine: Machine) -> int:
 
 
 def _root_vector(op: Any, machine: Machine) -> int | None:
-    """The index a root is vectorised along: its last one; for a fold only where its reads are contiguous in it."""
+    """The index a root is vectorised along: its last one; for a fold only where its reads are contiguous in it.
+
+    A map that reads folds at its last index follows them: where they stream along what they reduce, it has one point a
+    row (``y[i] = log(sum[j](exp(x[i, j])))``).
+    """
     domain = tw.domain_of(op)
     if domain.parallel == 0:
         return None
     last = domain.parallel - 1
-    if op.name == "tw.map" or factors_of(op) is not None:
+    if op.name == "tw.fold" and factors_of(op) is not None:
         return last
-    return last if _lane_index(op) is None else None
+    followed = _folds_read_at(op, last) if op.name == "tw.map" else [op]
+    return None if any(_streams(fold) for fold in followed) else last
+
+
+def _streams(fold: Any) -> bool:
+    """Whether a fold has its lanes along an index that it reduces."""
+    return factors_of(fold) is None and _lane_index(fold) is not None
+
+
+def _folds_read_at(op: Any, position: int) -> list[Any]:
+    """The folds of the launch that a body reads at the index with this position."""
+    index = tw.body_of(op).arguments[position]
+    views = [tw.read_view(read) for read in reads_of(tw.body_of(op))]
+    owners = [v.tensor.owner for v in views if index in v.subscripts]
+    return [owner.operation for owner in owners if getattr(owner, "name", "") == "tw.fold"]
 
 
 # ---------------------------------------------------------------- folds
@@ -291,9 +309,5 @@ def _vector_bound_folds(view: LaunchView, vectors: dict[Any, int | None]) -> set
     for op, vector in vectors.items():
         if vector is None:
             continue
-        index = tw.body_of(op).arguments[vector]
-        for read in reads_of(tw.body_of(op)):
-            owner = tw.read_view(read).tensor.owner
-            if getattr(owner, "name", "") == "tw.fold" and index in tw.read_view(read).subscripts:
-                bound.add(owner.operation)
+        bound.update(_folds_read_at(op, vector))
     return bound

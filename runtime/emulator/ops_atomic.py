@@ -43,7 +43,6 @@ def atomic(context: Context, instruction: Instruction) -> Action:
     operation = m.need(*OPERATIONS)
     vector = m.choice("v2", "v4", "v8", "v2_32", "v4_32")
     m.flag("noftz")
-    m.flag("async")
     while m.choice(*CACHE):
         pass
     m.finish()

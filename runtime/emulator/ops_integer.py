@@ -219,8 +219,8 @@ def bit_count(context: Context, instruction: Instruction) -> Action:
 
 def prmt(context: Context, instruction: Instruction) -> Action:
     m = Modifiers(instruction)
-    kind = m.last_type()
     mode = m.choice("f4e", "b4e", "rc8", "ecl", "ecr", "rc16")
+    kind = m.last_type()
     m.finish()
     return simple(context, instruction, partial(bits.permute_bytes, mode=mode), kind, [kind] * 3)
 

@@ -283,7 +283,7 @@ def test_what_is_not_compiled_yet_is_refused_with_one_code() -> None:
     kernel = tw.jit("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[t] = x[t] + (y[t-1] else 0)\n")
     with pytest.raises(tw.SourceErrors) as caught:
         kernel(data(4))
-    assert {diagnostic.code for diagnostic in caught.value.diagnostics} == {"TW0601"}
+    assert {diagnostic.code for diagnostic in caught.value.diagnostics} == {"TW0901"}
 
 
 def test_internal_fault_leaves_a_crash_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,4 +332,4 @@ def test_the_child_cannot_send_anything_else() -> None:
 def test_errors_of_the_child_are_the_same_as_here() -> None:
     with pytest.raises(tw.SourceErrors) as caught:
         tw.compile("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[t] = x[t] + (y[t-1] else 0)\n")
-    assert caught.value.diagnostics[0].code == "TW0601" and caught.value.diagnostics[0].span.line == 2
+    assert caught.value.diagnostics[0].code == "TW0901" and caught.value.diagnostics[0].span.line == 2

@@ -185,3 +185,30 @@ def test_the_installed_command_and_bad_switches(source: str) -> None:
     environment = {**os.environ, "TILEWRIGHT_CACHE": "maybe"}
     done = subprocess.run([*command, "run", source], capture_output=True, text=True, env=environment)
     assert done.returncode == 3 and "TW1204" in done.stderr
+
+
+PTX = """
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry put(.param .u64 out)
+{
+    .reg .u64 %rd<3>;
+    .reg .u32 %r<2>;
+    ld.param.u64 %rd1, [out];
+    mov.u32 %r1, %tid.x;
+    mul.wide.u32 %rd2, %r1, 4;
+    add.u64 %rd2, %rd1, %rd2;
+    st.global.u32 [%rd2], %r1;
+    ret;
+}
+"""
+
+
+def test_emulate_finds_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "put.ptx"
+    path.write_text(PTX)
+    tilewright("emulate", str(path), "--block", "32", "--arg", "u32[32]=zeros")
+    tilewright("emulate", str(path), "--block", "32", "--arg", "u32[31]=zeros", code=4)
+    path.write_text(PTX.replace("mul.wide.u32", "mul.high.u32"))
+    tilewright("emulate", str(path), "--arg", "u32[32]=zeros", code=3)

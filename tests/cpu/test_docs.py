@@ -1,4 +1,5 @@
-"""The code blocks of the README and of the pages in ``docs``: Python runs, programs check, commands end well."""
+"""The code blocks of the README, of CONTRIBUTING and of the pages in ``docs``: Python runs, programs check, commands
+end well and print what is shown of them."""
 
 from __future__ import annotations
 
@@ -10,12 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.documents import PAGES, ROOT, Command, blocks_of, commands_of, missing
 from tilewright.compiler.cli.main import application
 from tilewright.compiler.sources import from_text
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -25,29 +23,44 @@ def beside_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-def blocks(page: Path, *languages: str) -> list[str]:
-    return [text for language, text in BLOCK.findall(page.read_text()) if language in languages]
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run_in_order(page: Path, beside_the_examples: None) -> None:
     names: dict[str, object] = {}
-    for text in blocks(page, "python"):
-        exec(compile(text, page.name, "exec"), names)
+    for block in blocks_of(page):
+        if block.language == "python":
+            exec(compile(block.text, block.place, "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_programs_have_no_errors(page: Path) -> None:
-    for text in blocks(page, "", "tw"):
-        if re.search(r"^kernel ", text, re.MULTILINE):
-            assert from_text(text, page.name, ROOT / "examples").module.kernels
+    for block in blocks_of(page):
+        if block.language == "tw":
+            assert from_text(block.text, block.place, ROOT / "examples").module is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_end_well(page: Path, beside_the_examples: None) -> None:
-    for line in "\n".join(blocks(page, "console")).splitlines():
-        words = [part for word in shlex.split(line, comments=True) for part in sorted(glob.glob(word)) or [word]]
-        if words[:1] != ["tilewright"]:
-            continue
-        result = CliRunner().invoke(application(), words[1:], catch_exceptions=False)
-        assert result.exit_code == 0, f"{line}\n{result.output}"
+def test_commands_end_well_and_print_what_is_shown(page: Path, beside_the_examples: None) -> None:
+    for command in commands_of(page):
+        words = [part for word in shlex.split(command.line, comments=True) for part in sorted(glob.glob(word)) or [word]]
+        if words[:1] == ["tilewright"]:
+            _run(command, words[1:])
+        else:
+            _exists(words)
+
+
+def _run(command: Command, words: list[str]) -> None:
+    expected = re.search(r"# exit code (\d+)", command.line)
+    result = CliRunner().invoke(application(), words, catch_exceptions=False)
+    assert result.exit_code == (int(expected[1]) if expected else 0), f"{command.line}\n{result.output}"
+    for shown in command.shown:
+        absent = missing(shown, result.output)
+        assert absent is None, f"{command.line}\nprints no line like\n{absent}\nin its place:\n{result.output[:20000]}"
+
+
+def _exists(words: list[str]) -> None:
+    """Other commands are not run here; the files, folders and modules that they name must be there."""
+    for word in words:
+        if word.startswith("tilewright.") or word.startswith("benchmarks."):
+            assert (ROOT / Path(*word.removeprefix("tilewright.").split("."))).with_suffix(".py").exists(), word
+        elif "/" in word and not word.startswith(("-", ".venv")):
+            assert (ROOT / word.split("::")[0]).exists(), word

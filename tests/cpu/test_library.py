@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data_classes import CLASSES, SHAPES
-from tests.library_cases import CASES, FOLDER, Case
 
 import tilewright as tw
+from tests.data_classes import CLASSES, SHAPES
+from tests.library_cases import CASES, FOLDER, Case
 from tilewright.compiler.reference.compare import compare
 from tilewright.compiler.reference.evaluate import Evaluation, evaluate
 from tilewright.compiler.reference.numerics import is_float, round_to

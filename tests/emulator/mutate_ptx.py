@@ -30,7 +30,7 @@ MODES: tuple[dict[str, Any], ...] = (
     {"completion": "random", "schedule": "random", "seed": 2},
     {"completion": "lazy", "schedule": "reverse"},
 )
-STEPS = 60_000
+STEPS = 12_000
 
 
 @dataclass(frozen=True)

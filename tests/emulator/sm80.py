@@ -6,13 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.data_classes import fill
 from tests.library_cases import CASES, FOLDER, Case
 from tilewright.compiler import sources
-from tilewright.compiler.driver import Job, artifact_of, instance_of
+from tilewright.compiler.driver import instance_of
+from tilewright.compiler.jobs import Job, artifact_of
 from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.reference.compare import compare
 from tilewright.compiler.reference.evaluate import evaluate
@@ -119,7 +121,7 @@ class Checked:
         return self._engines[key]
 
     def check(self, arguments: Arguments, what: str = "", peer: bool = True, **policy: Any) -> None:
-        """Run, and compare with the reference within its bound and with the peer within as much."""
+        """Run, and compare with the reference within its bound and with the peer within as much and one rounding."""
         outputs = self(arguments, **policy)
         evaluation = evaluate(self.typed, arguments)
         expected = self.case.expected(arguments) if peer else {}
@@ -129,5 +131,6 @@ class Checked:
             if name in expected:
                 room = evaluation.high[name] - evaluation.low[name]
                 distance = np.abs(value.astype(np.float64) - expected[name])
-                near = (distance <= room + 1e-12 * np.abs(expected[name])) | evaluation.undecided[name]
+                unit = max(float(ml_dtypes.finfo(value.dtype).eps), 1e-12)
+                near = (distance <= room + unit * np.abs(expected[name])) | evaluation.undecided[name]
                 assert near.all(), f"{what} {self.dtype} {name}: {distance.max()} from the peer"

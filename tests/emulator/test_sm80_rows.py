@@ -7,46 +7,41 @@ import pytest
 
 from tests.emulator.sm80 import CHECKS, POLICIES, Checked, case_of, drawn, facts_for
 
-KERNELS = ("softmax", "log_softmax", "logsumexp", "layernorm", "rmsnorm", "softmax_backward", "layernorm_train")
-GRID = [("random", "one"), ("random", "prime"), ("random", "ragged"), ("cancelling", "ragged"), ("integers", "prime")]
-SPECIAL = [("tiny", "prime"), ("huge", "prime"), ("special", "prime")]
-COLUMNS = {"M": 3, "N": 1040, "C": 1040}  # more than one step of a row, divisible by 16
+GRID = [("random", "one"), ("cancelling", "ragged"), ("integers", "prime")]
+ROWS = [
+    ("f32", "softmax"), ("f32", "log_softmax"), ("f32", "logsumexp"), ("f32", "layernorm"), ("f32", "rmsnorm"),
+    ("f32", "softmax_backward"), ("f16", "softmax"), ("f16", "rmsnorm"), ("bf16", "layernorm_train"),
+    ("bf16", "log_softmax"), ("f64", "softmax"), ("f64", "layernorm"),
+]  # fmt: skip
+ALIGNED = [("f32", "softmax"), ("bf16", "softmax"), ("f32", "layernorm"), ("f16", "rmsnorm"), ("bf16", "layernorm_train")]
 
 
 def sizes_of(kernel: str, rows: int, columns: int) -> dict[str, int]:
     return {"M": rows, "C" if "norm" in kernel else "N": columns}
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "f64"])
-def test_rows_of_any_length(kernel: str, dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "kernel"), ROWS)
+def test_rows_of_any_length(dtype: str, kernel: str) -> None:
     case = case_of(kernel)
     checked = Checked(case, dtype)
     for data, shape in GRID:
         checked.check(case.arguments(dtype, data, shape), f"{kernel} {data} {shape}")
-    for data, shape in SPECIAL:
-        checked.check(case.arguments(dtype, data, shape), f"{kernel} {data} {shape}", peer=False)
-    for columns in (511, 512, 513, 1100):
-        checked.check(drawn(case, dtype, sizes_of(kernel, 2, columns)), f"{kernel} of {columns} columns")
+    checked.check(case.arguments(dtype, "special", "prime"), f"{kernel} of special values", peer=False)
+    checked.check(drawn(case, dtype, sizes_of(kernel, 2, 513)), f"{kernel} of two steps")
     assert checked.coverage.share >= 0.98, checked.coverage.missed
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dtype", ["f32", "bf16"])
-def test_aligned_rows_move_by_128_bits(kernel: str, dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "kernel"), ALIGNED)
+def test_aligned_rows_move_by_128_bits(dtype: str, kernel: str) -> None:
     case = case_of(kernel)
-    sizes = sizes_of(kernel, 3, 1040)
+    sizes = sizes_of(kernel, 2, 1040)
     checked = Checked(case, dtype, facts_for(case, sizes))
     arguments = drawn(case, dtype, sizes)
-    for policy in POLICIES:
+    for policy in POLICIES if dtype == "f32" else POLICIES[-1:]:
         checked.check(arguments, kernel, check=CHECKS, **policy)
     ptx = checked.artifact.code["ptx"].decode()
-    assert "ld.global.v4.b32" in ptx
-    assert "st.global.v4.b32" in ptx or kernel == "logsumexp"
-    for report in checked.reports.values():
-        assert report.counters.bank_conflict_factor in (0.0, 1.0)
-    checked.check(drawn(case, dtype, sizes_of(kernel, 2, 512)), f"{kernel} of one step")
-    assert checked.coverage.share >= 0.98, checked.coverage.missed
+    assert "ld.global.v4.b32" in ptx and "st.global.v4.b32" in ptx
+    assert all(report.counters.bank_conflict_factor in (0.0, 1.0) for report in checked.reports.values())
 
 
 def test_rows_are_the_same_bits_under_every_policy() -> None:

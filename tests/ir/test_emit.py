@@ -70,6 +70,7 @@ def test_what_is_not_compiled_is_refused_with_one_code(text: str, what: str) -> 
     with ods.session(), pytest.raises(SourceErrors) as caught:
         emit(kernel)
     (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "TW0901"
     assert what in diagnostic.message and diagnostic.span.source.name == "test.tw"
 
 

@@ -178,8 +178,6 @@ ARTIFACTS = (
 )
 
 TOOLS = (
-    _tool("TW1201", "the PTX assembler is missing", "Install the extra: `pip install 'tilewright[cuda]'`."),
-    _tool("TW1202", "the PTX assembler refused generated code", "A mistake of this compiler: please report it."),
     _tool(
         "TW1203",
         "there is no CUDA device",
@@ -219,7 +217,6 @@ TOOLS = (
         "tilewright run examples/softmax.tw --arg x=randn:f32[4,8]",
     ),
     _tool("TW1209", "a file is no IR file", "A dumped level can be compiled further; other text cannot."),
-    _tool("TW1210", "the emulator refuses a PTX file", "It names the line, and the instruction that it does not know."),
 )
 
 ENTRIES: tuple[Entry, ...] = (*CALLS, *ARTIFACTS, *TOOLS)
