@@ -49,8 +49,8 @@ class Target:
 
 _GPU_FACTS = ("divisible", "aligned", "index32")
 _AMPERE = Machine(
-    lanes=128, unroll=4, long_unroll=4, rows=128, columns=128, depth=32, cell_vectors=512, packs=False, warps=4,
-    matrix_warps=8, stages=3,
+    lanes=128, unroll=4, long_unroll=4, rows=128, columns=128, depth=32, cell_vectors=512, packs=False, keeps=False,
+    warps=4, matrix_warps=8, stages=3,
 )  # fmt: skip
 GPUS: Mapping[str, Target] = {
     "sm_80": Target("sm_80", ("cuda", "emulator"), _GPU_FACTS, gpu=Gpu("sm_80", shared_bytes=166_912), machine=_AMPERE),

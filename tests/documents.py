@@ -1,7 +1,8 @@
 """Owns reading the Markdown pages: their code blocks, and whether an excerpt stands in the text it is taken from.
 
 In an excerpt ``…`` stands for anything, lines may be left out, and the names of values (``%x``), maps (``#map``) and type
-aliases (``!t0``) may be replaced by more telling ones, each by one other. Locations are left out.
+aliases (``!t0``) may be replaced by more telling ones: each stands for one real name, different ones of a line for
+different ones. (Two may stand for one elsewhere: regions use names again.) Locations are left out.
 """
 
 from __future__ import annotations
@@ -113,5 +114,5 @@ def _matched(shown: str, real: str, names: dict[str, str]) -> dict[str, str] | N
     if found is None:
         return None
     new = {name: found[f"n{number}"] for number, name in enumerate(order)}
-    both = {**names, **new}
-    return both if len(set(both.values())) == len(both) else None
+    here = {name: real_name for name, real_name in {**names, **new}.items() if re.search(rf"{re.escape(name)}\b", shown)}
+    return {**names, **new} if len(set(here.values())) == len(here) else None

@@ -9,7 +9,7 @@ from tilewright.dialect import tensor as tw
 from tilewright.dialect import tile
 from tilewright.dialect.mlir import arith, ir
 from tilewright.passes.tile.body import ReadRequest
-from tilewright.passes.tile.emitter import Emitter
+from tilewright.passes.tile.emitter import CELL, Emitter
 from tilewright.passes.tile.values import Axis, Linear, Tile, Value, axis_union
 
 
@@ -49,9 +49,10 @@ def _axes_of(request: ReadRequest) -> tuple[Axis, ...]:
 
 
 def _level_of(request: ReadRequest, axes: tuple[Axis, ...]) -> int:
+    """The lowest level the read may stand at; in front of the grid there is no memory access."""
     levels = [s.level for s in request.subscripts] + [a.level for a in axes if a.limit is not None]
     levels += [t.level for t in (request.active, request.otherwise) if t is not None]
-    return max(levels, default=0)
+    return max([CELL, *levels])
 
 
 def _access(emitter: Emitter, view: Any, request: ReadRequest, axes: tuple[Axis, ...]) -> tile.Access:

@@ -44,6 +44,7 @@ class BodyEvaluator:
     dims: dict[str, Linear]
     outer: dict[Any, Tile]
     reader: Reader
+    keep: Callable[[Any, Sequence[Value]], Tile | None] = lambda op, arguments: None
 
     def evaluate(
         self, block: Any, arguments: Sequence[Value], active: Tile | None = None, targets: Sequence[Any] | None = None
@@ -56,7 +57,8 @@ class BodyEvaluator:
                 return [self._operand(v, values) for v in (op.operands if targets is None else targets)]
             if op.results[0] in needed:
                 with op.location:
-                    values[op.results[0]] = self._op(op, values, active)
+                    kept = self.keep(op, arguments)
+                    values[op.results[0]] = self._op(op, values, active) if kept is None else kept
         raise InternalFault("a body without tw.yield")
 
     def _operand(self, value: Any, values: dict[Any, Value]) -> Value:

@@ -87,14 +87,9 @@ class ContractionTiler:
         def fill(buffer: Any) -> None:
             self._fill(loops, value, buffer, used, blocks, extents, (depth, padded))
 
-        with self.emitter.at(self.emitter.depth):
-            op = _open_stage(sizes, element)
-        with self.emitter.inside(op, op.regions[0].blocks[0]):
-            fill(op.regions[0].blocks[0].arguments[0])
-            with self.emitter.at(self.emitter.depth):
-                _close_stage()
+        buffer = self.emitter.stage(sizes, element, fill)
         panels = tuple(Panel(p, blocks[p].start, blocks[p].tile) for p in used)
-        self.packed[(loops.op, side)] = Packed(op.results[0], panels)
+        self.packed[(loops.op, side)] = Packed(buffer, panels)
 
     def _fill(
         self,
@@ -367,18 +362,3 @@ def _panel_map(rank: int, axes: Sequence[Axis], k_axis: Axis | None, panel_axes:
 def _axes_map(every: tuple[Axis, ...], part: tuple[Axis, ...]) -> Any:
     return ir.AffineMap.get(len(every), 0, [ir.AffineDimExpr.get(every.index(a)) for a in part])
 
-
-def _open_stage(sizes: Sequence[Any], element: Any) -> Any:
-    from tilewright.dialect import ods
-
-    buffer = tile.view_type([s if isinstance(s, int) else None for s in sizes], element)
-    dynamic = [s for s in sizes if not isinstance(s, int)]
-    op = ods.create("tile.stage", [buffer], dynamic, {"space": ir.StringAttr.get("cell")}, 1)
-    ods.add_block(op, 0, [buffer])
-    return op
-
-
-def _close_stage() -> None:
-    from tilewright.dialect import ods
-
-    ods.create("tile.yield")

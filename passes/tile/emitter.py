@@ -86,6 +86,19 @@ class Emitter:
                 scf.yield_(list(following))
         return list(op.results)
 
+    def stage(self, sizes: Sequence[int | Any], element: Any, fill: Callable[[Any], None]) -> Any:
+        """A buffer of the cell at the current level; ``fill(buffer)`` builds what is stored into it, a level deeper."""
+        buffer = tile.view_type([s if isinstance(s, int) else None for s in sizes], element)
+        dynamic = [s for s in sizes if not isinstance(s, int)]
+        with self.at(self.depth):
+            op = ods.create("tile.stage", [buffer], dynamic, {"space": ir.StringAttr.get("cell")}, 1)
+        block = ods.add_block(op, 0, [buffer])
+        with self.inside(op, block):
+            fill(block.arguments[0])
+            with self.at(self.depth):
+                ods.create("tile.yield")
+        return op.results[0]
+
     def new_axis(self, name: str, size: int, order: tuple[int, ...], limit: Linear | None) -> Axis:
         """A tile axis; ``limit`` is how many positions exist (None: all)."""
         self.serial += 1

@@ -25,7 +25,15 @@ from tilewright.passes.tile.contraction import BlockOf, ContractionTiler
 from tilewright.passes.tile.emitter import Emitter
 from tilewright.passes.tile.factors import factors_of
 from tilewright.passes.tile.folds import FoldTiler, fold_level, order_of
-from tilewright.passes.tile.rule import LaunchView, contractions_of, fold_nest_name, nest_names, view_launch
+from tilewright.passes.tile.rule import (
+    LaunchView,
+    contractions_of,
+    fold_nest_name,
+    kept_nest_name,
+    nest_names,
+    view_launch,
+)
+from tilewright.passes.tile.shared import Shared, shared_expressions
 from tilewright.passes.tile.values import Linear, Tile, Value
 
 
@@ -52,7 +60,9 @@ class LaunchTiler:
         self.bools: set[Any] = set()
         self.outputs: list[Any] = []
         self._bind(source)
-        self.evaluator = BodyEvaluator(self.emitter, self.dims, self.scalars, self)
+        self.evaluator = BodyEvaluator(self.emitter, self.dims, self.scalars, self, self._keep)
+        self.shared = self._shared()
+        self.filling: set[Any] = set()
         self.folds = FoldTiler(self.emitter, self.evaluator, self.symbols)
         self.contractions = ContractionTiler(self.emitter, self.evaluator, self.folds)
 
@@ -77,6 +87,16 @@ class LaunchTiler:
         names = functions.dims_of(source, "tw")
         self.dims = {n: Linear(v) for n, v in zip(names, given[position:], strict=True)}
         self.symbols = [self.dims[n] for n in names]
+
+    def _shared(self) -> dict[Any, tuple[Shared, Nest]]:
+        """The ops that the schedule keeps in the cell, with what they share and the nest that fills the buffer."""
+        found: dict[Any, tuple[Shared, Nest]] = {}
+        roots = {op for op, _ in self.view.roots}
+        for number, shared in enumerate(shared_expressions([op for op in self.view.ops if op in roots])):
+            nest = self.schedule.nest(kept_nest_name(self.names[shared.root], number))
+            if nest is not None:
+                found.update((op, (shared, nest)) for op in shared.places)
+        return found
 
     # ------------------------------------------------------------ the grid
 
@@ -277,6 +297,83 @@ class LaunchTiler:
             both = self.emitter.elementwise(arith.andi, low, high)
             mask = both if mask is None else self.emitter.elementwise(arith.andi, mask, both)
         return mask
+
+    # ------------------------------------------------------------ kept expressions
+
+    def _keep(self, op: Any, arguments: Sequence[Value]) -> Tile | None:
+        """The value of an op that is kept in the cell, from its buffer; None to compute it here."""
+        if op not in self.shared or op in self.filling:
+            return None
+        shared, nest = self.shared[op]
+        by_place = dict(zip(shared.places[op], arguments, strict=True))
+        fixed = {p: v for p, v in by_place.items() if p not in shared.kept}
+        if any(v.axes or not isinstance(v, Linear) for v in fixed.values()):
+            return None
+        subscripts = tuple(by_place[p] for p in shared.kept)
+        if not all(isinstance(s, Linear) for s in subscripts):
+            return None
+        buffer = self._kept_buffer(shared, nest, fixed)
+        modes = (tw.ReadMode.PROVED,) * len(subscripts)
+        return access.load(self.emitter, buffer, ReadRequest(None, subscripts, modes, None, None), False)
+
+    def _kept_buffer(self, shared: Shared, nest: Nest, fixed: Mapping[int, Value]) -> Any:
+        """The buffer of a kept expression at the fixed indices, filled once at the outermost level they allow."""
+        level = fold_level(tuple(fixed.values()))
+        key = ("kept", shared.op, tuple((p, v.key) for p, v in sorted(fixed.items())))
+
+        def make() -> Any:
+            with self.emitter.rewound(level), shared.op.location:
+                self.filling.update(shared.places)
+                buffer = self._fill_kept(shared, nest, fixed)
+                self.filling.difference_update(shared.places)
+                return buffer
+
+        return self.emitter.cached(key, level, make)
+
+    def _fill_kept(self, shared: Shared, nest: Nest, fixed: Mapping[int, Value]) -> Any:
+        domain = tw.domain_of(shared.root)
+        extents = [
+            uniform(evaluate_affine(self.emitter, domain.extents.results[p], [], self.symbols)) for p in shared.kept
+        ]
+        value = shared.op.results[0]
+
+        def fill(buffer: Any) -> None:
+            self._kept_loops(shared, nest, fixed, extents, (), buffer)
+
+        return self.emitter.stage([self.emitter.scalar(e) for e in extents], value.type, fill)
+
+    def _kept_loops(
+        self,
+        shared: Shared,
+        nest: Nest,
+        fixed: Mapping[int, Value],
+        extents: Sequence[Linear],
+        bound: tuple[Linear, ...],
+        buffer: Any,
+    ) -> None:
+        root = shared.root
+        indices = tw.domain_of(root).indices
+        if len(bound) == len(shared.kept):
+            here = {**fixed, **dict(zip(shared.kept, bound, strict=True))}
+            arguments = [here[p] for p in range(len(indices))]
+            value = self.evaluator.evaluate(tw.body_of(root), arguments, targets=[shared.op.results[0]])[0]
+            axes = tuple(sorted((a for v in bound for a in v.axes), key=lambda a: (a.order, a.serial)))
+            access.store(self.emitter, self.emitter.as_tile(value), buffer, bound, axes)
+            return
+        position = shared.kept[len(bound)]
+        size, extent = nest.tile_size(indices[position]), extents[len(bound)]
+
+        def step(iv: Linear, _: list[Any]) -> Sequence[Any]:
+            index = iv
+            if size > 1:
+                limit = self.emitter.add(extent, iv, -1)
+                order = order_of(nest, indices[position], position)
+                axis = self.emitter.new_axis(indices[position], size, order, limit)
+                index = Linear(iv.base, iv.constant, ((axis, 1),), iv.level)
+            self._kept_loops(shared, nest, fixed, extents, (*bound, index), buffer)
+            return ()
+
+        self.emitter.loop(Linear(), extent, size, (), step)
 
     def _fold(self, op: Any, bindings: tuple[Value, ...]) -> list[Tile]:
         """The results of a fold at ``bindings``, computed once at the outermost level they allow."""

@@ -17,6 +17,7 @@ from tilewright.dialect.mlir import ir
 from tilewright.passes.schedule import Block, Nest, Operand, Schedule, Stage, Where
 from tilewright.passes.tile.contraction import Factors
 from tilewright.passes.tile.factors import factors_of, reads_of, unit_stride_index
+from tilewright.passes.tile.shared import LONG_OPS, Shared, shared_expressions
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,13 @@ class Machine:
     cell_rows: int = 384
     cell_vectors: int = 1024
     packs: bool = True
+    keeps: bool = True
     wide_rows: int = 64
     wide_columns: int = 64
     wide_depth: int = 8
     warps: int = 0
     matrix_warps: int = 0
     stages: int = 0
-
-
-LONG_OPS = frozenset(
-    f"math.{name}"
-    for name in ("exp", "exp2", "expm1", "log", "log2", "log1p", "tanh", "erf", "sin", "cos", "powf")
-)
-"""Ops that become polynomials: two vectors of them fill a core."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +93,10 @@ def default_schedule(function: Any, machine: Machine) -> Schedule:
         if op.name == "tw.fold":
             nests.append(_fold_nest(op, names[op], op in bound, machine))
     warps = machine.matrix_warps if _takes_matrix_instructions(roots) else machine.warps
+    if machine.keeps:
+        for number, shared in enumerate(shared_expressions([op for op in view.ops if op in roots])):
+            if not set(shared.kept) & set(fixed[shared.root]):
+                nests.append(_kept_nest(kept_nest_name(names[shared.root], number), shared, machine))
     return Schedule(functions.name_of(function), tuple(nests), warps=warps, stages=machine.stages)
 
 
@@ -108,6 +107,19 @@ def _takes_matrix_instructions(roots: Iterable[Any]) -> bool:
 def fold_nest_name(name: str) -> str:
     """The reduction loops of a fold have a nest of their own."""
     return f"{name}/fold"
+
+
+def kept_nest_name(name: str, number: int) -> str:
+    """What a root and a fold share, computed once a cell, has a nest of its own."""
+    return f"{name}/kept{number}"
+
+
+def _kept_nest(name: str, shared: Shared, machine: Machine) -> Nest:
+    indices = tw.domain_of(shared.root).indices
+    outer = tuple(Block(indices[p], 1, Where.LOOP) for p in shared.kept[:-1])
+    width = machine.lanes * machine.long_unroll
+    reason = "a long expression that a fold and the result share: computed once, kept in the cell"
+    return Nest(name, (*outer, Block(indices[shared.kept[-1]], width, Where.TILE)), reason=reason)
 
 
 def _grid_indices(view: LaunchView) -> dict[Any, tuple[int, ...]]:

@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -165,14 +166,25 @@ def _edits(code: str) -> Iterator[tuple[str, str]]:
         yield "guard", code.replace("@%p", "@!%p", 1)
 
 
+@lru_cache(maxsize=16)
+def executed_lines(subject: Subject) -> frozenset[int]:
+    """Lines of the blocks that the working kernel runs; a change elsewhere cannot matter for these inputs."""
+    report, _ = subject.run(Module.parse((FOLDER / f"{subject.file}.ptx").read_text()))
+    counters = report.counters
+    ran = (block for block in counters.program.blocks if counters.lanes_per_block[block.index])
+    return frozenset(instruction.line for block in ran for instruction in block.instructions)
+
+
 def mutants(subject: Subject) -> list[Mutant]:
-    """All mutants of a subject, one line each."""
+    """All mutants of a subject in code that runs, one line each."""
     lines = (FOLDER / f"{subject.file}.ptx").read_text().split("\n")
     start = next(i for i, line in enumerate(lines) if f".entry {subject.entry}(" in line)
     end = next(i for i in range(start, len(lines)) if lines[i] == "}")
     found = []
     for index in range(start, end):
         code = lines[index].strip()
+        if index + 1 not in executed_lines(subject):
+            continue
         for kind, replacement in _edits(code):
             changed = [*lines[:index], replacement, *lines[index + 1:]]
             found.append(Mutant(subject, kind, index + 1, "\n".join(changed)))

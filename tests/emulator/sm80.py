@@ -129,8 +129,8 @@ class Checked:
             found = compare(evaluation, name, value)
             assert found.ok, f"{what} {self.dtype}: {found.message}"
             if name in expected:
-                room = evaluation.high[name] - evaluation.low[name]
+                limits = ml_dtypes.finfo(value.dtype)
+                rounding = max(float(limits.eps), 1e-12) * np.abs(expected[name]) + float(limits.smallest_subnormal)
                 distance = np.abs(value.astype(np.float64) - expected[name])
-                unit = max(float(ml_dtypes.finfo(value.dtype).eps), 1e-12)
-                near = (distance <= room + unit * np.abs(expected[name])) | evaluation.undecided[name]
+                near = (distance <= 2 * evaluation.bound[name] + rounding) | evaluation.undecided[name]
                 assert near.all(), f"{what} {self.dtype} {name}: {distance.max()} from the peer"

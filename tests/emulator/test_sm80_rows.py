@@ -27,7 +27,8 @@ def test_rows_of_any_length(dtype: str, kernel: str) -> None:
     for data, shape in GRID:
         checked.check(case.arguments(dtype, data, shape), f"{kernel} {data} {shape}")
     checked.check(case.arguments(dtype, "special", "prime"), f"{kernel} of special values", peer=False)
-    checked.check(drawn(case, dtype, sizes_of(kernel, 2, 513)), f"{kernel} of two steps")
+    for columns in (512, 1020):
+        checked.check(drawn(case, dtype, sizes_of(kernel, 2, columns)), f"{kernel} of {columns} columns")
     assert checked.coverage.share >= 0.98, checked.coverage.missed
 
 

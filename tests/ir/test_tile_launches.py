@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,12 +107,19 @@ def test_row_statistics_are_computed_once_a_cell() -> None:
         assert not any(op.name == "scf.for" for loop in loops for op in _all_ops(loop))
 
 
+def test_powers_are_computed_once_and_kept() -> None:
+    with ods.session():
+        for machine, powers in ((SMALL, 1), (replace(SMALL, keeps=False), 2)):
+            module = build(launches.SOFTMAX, machine, split=False)
+            assert sum(op.name == "math.exp" for op in _all_ops(module)) == powers
+
+
 def test_inner_tiles_have_no_limits() -> None:
     with ods.session():
         module = build(launches.SOFTMAX, SMALL)
         loads = [op for op in _all_ops(module) if op.name == "tile.load"]
         limited = [op for op in loads if ods.i64_list(op.attributes["limit_axes"])]
-        assert len(loads) == 6 and len(limited) == 3
+        assert len(loads) == 8 and len(limited) == 4
 
 
 def test_a_bounded_fold_skips_whole_tiles() -> None:
