@@ -41,7 +41,8 @@ test-torch: $(VENV)/.torch
 lint: $(VENV)/.lint
 	$(BIN)/ruff check compiler dialect passes runtime tests benchmarks src/tilewright/__init__.py
 	$(BIN)/mypy
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	rm -rf build/types && mkdir -p build/types && cp -rL src/tilewright build/types/
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --project .ci/pyright.json
 	$(BIN)/lint-imports
 
 soak: $(VENV)/.test

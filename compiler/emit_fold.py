@@ -362,7 +362,7 @@ def affine_value(expr: Any, dims: Sequence[str]) -> Any:
     if isinstance(expr, ir.AffineConstantExpr):
         return constant(INDEX, expr.value)
     if isinstance(expr, ir.AffineSymbolExpr):
-        return tw.dim(dims[expr.position])
+        return tw.dim(dims[int(expr.position)])
     left, right = affine_value(expr.lhs, dims), affine_value(expr.rhs, dims)
     if isinstance(expr, ir.AffineAddExpr):
         return arith.addi(left, right)

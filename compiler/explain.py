@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tilewright.dialect import functions
 from tilewright.dialect.mlir import ir
 from tilewright.passes.tile.rule import Machine, default_schedule
+from tilewright.passes.tile.written import Setting, apply_settings
 
 
-def reasons(module: Any, machine: Machine) -> str:
-    """One paragraph per launch of a module after ``partition``."""
+def reasons(module: Any, machine: Machine, written: Sequence[Setting] = ()) -> str:
+    """One paragraph per launch of a module after ``partition``; ``written`` settings are told where they apply."""
     launches = [function for function in functions.functions_of(module) if functions.grid_of(function) is not None]
-    return "\n\n".join(_launch(function, machine) for function in launches) + "\n"
+    return "\n\n".join(_launch(function, machine, written) for function in launches) + "\n"
 
 
-def _launch(function: Any, machine: Machine) -> str:
+def _launch(function: Any, machine: Machine, written: Sequence[Setting]) -> str:
     attributes = function.operation.attributes
     why = ir.StringAttr(attributes["tw.reason"]).value if "tw.reason" in attributes else "no reason given"
     lines = [f"launch {functions.name_of(function)}", f"  {why}"]
-    for nest in default_schedule(function, machine).nests:
+    schedule, unused = apply_settings(default_schedule(function, machine), written)
+    lines += [f"  {setting} as written" for setting in written if setting.key[0] != "tile" and setting not in unused]
+    for nest in schedule.nests:
         lines += [f"  {nest}", f"    because: {nest.reason}"]
     return "\n".join(lines)

@@ -21,11 +21,12 @@ from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program
 from tilewright.compiler.specialise import digest, with_dims, with_layouts
 from tilewright.compiler.target import Target, find
-from tilewright.compiler.unsupported import refusal
+from tilewright.compiler.unsupported import refusal, unused
 from tilewright.compiler.version import source_digest, versions
 from tilewright.dialect import ods
 from tilewright.dialect.faults import InternalFault, Unsupported
 from tilewright.passes.base import Instrument
+from tilewright.passes.tile.written import UnusedSetting
 from tilewright.runtime import artifact as artifacts
 from tilewright.runtime.artifact import Artifact
 from tilewright.runtime.cache import DiskCache
@@ -107,6 +108,8 @@ def _make(job: Job, kernel: TypedKernel, target: Target, switches: Switches, ins
             built = pipeline.compile_typed(kernel, target, settings, instrument, dict(job.dims))
     except Unsupported as lacking:
         raise refusal(lacking, kernel, target.name) from lacking
+    except UnusedSetting as lost:
+        raise unused(lost.settings, kernel, target.name) from lost
     except (InternalFault, AssertionError, LookupError, AttributeError, TypeError, NotImplementedError) as fault:
         raise CompilerFault(
             f"{type(fault).__name__}: {fault}", _leave_folder(fault, job, kernel, target, switches)
@@ -146,6 +149,8 @@ def artifact_of_ir(
             built = pipeline.compile_module(module, level, target, settings, instrument or Instrument())
         except Unsupported as lacking:
             raise CallError("TW1207", f"this IR cannot be compiled for {target.name}: {lacking}") from lacking
+        except UnusedSetting as lost:
+            raise CallError("TW0611", f"for {target.name}, {lost}") from lost
     return Artifact(built.plan, target.description(), built.code, built.notes, versions())
 
 

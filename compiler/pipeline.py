@@ -32,6 +32,7 @@ from tilewright.passes.tensor.simplify import Simplify
 from tilewright.passes.tile.bounds import SplitEdges
 from tilewright.passes.tile.facts import StateFacts
 from tilewright.passes.tile.tile import TileLaunches
+from tilewright.passes.tile.written import Setting, attach_settings, attached_settings
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.plan import Plan
 
@@ -61,6 +62,7 @@ def compile_typed(
     with ods.session():
         module = emit(kernel)
         attach(module, interface_of(kernel, dims))
+        attach_settings(module, written_for(kernel, target))
         return compile_module(module, "tensor", target, settings, instrument)
 
 
@@ -78,23 +80,34 @@ def compile_module(module: Any, level: str, target: Target, settings: Settings, 
         instrument = replace(instrument, semantics=semantics_for(module, interface))
     passed = LEVELS[1 : LEVELS.index(level) + 1] + (LEVELS[:1] if level != "tensor" else ())
     notes: dict[str, str] = {}
-    for stage, passes in road(target, settings):
+    written = attached_settings(module)
+    for stage, passes in road(target, settings, written):
         if stage in passed:
             continue
-        module = _run(module, passes, instrument, interface)
+        module = _run(module, passes, instrument, interface, written)
         if settings.keep:
             notes |= level_notes(module, stage, target)
     return back_end(module, interface, target, settings, notes)
 
 
-def _run(module: Any, passes: Sequence[Pass], instrument: Instrument, interface: Plan) -> Any:
-    """The module after ``passes``; it carries the interface also where a pass was the last one wanted."""
+def written_for(kernel: TypedKernel, target: Target) -> tuple[Setting, ...]:
+    """What the schedule blocks of a kernel say for a target."""
+    blocks = [settings for name, settings in kernel.schedules if name == target.name]
+    return tuple(Setting(item.key, item.value) for settings in blocks for item in settings)
+
+
+def _run(
+    module: Any, passes: Sequence[Pass], instrument: Instrument, interface: Plan, written: tuple[Setting, ...]
+) -> Any:
+    """The module after ``passes``, complete also where a pass was the last one wanted: with interface and settings."""
     try:
         module = run_passes(module, passes, instrument)
     except Stopped as stop:
         attach(stop.module, interface)
+        attach_settings(stop.module, written)
         raise
     attach(module, interface)
+    attach_settings(module, written)
     return module
 
 
@@ -102,19 +115,19 @@ def level_notes(module: Any, level: str, target: Target) -> dict[str, str]:
     """The dump of a level, and after partition the reasons of what was decided."""
     notes = {f"{level}.mlir": dump(module, locations=True) + "\n"}
     if level == "plan":
-        notes["explain.txt"] = reasons(module, target.machine)
+        notes["explain.txt"] = reasons(module, target.machine, attached_settings(module))
     return notes
 
 
-def road(target: Target, settings: Settings) -> list[tuple[str, list[Pass]]]:
+def road(target: Target, settings: Settings, written: tuple[Setting, ...] = ()) -> list[tuple[str, list[Pass]]]:
     """The passes that lead to each level, in order: this is the compiler, down to where the targets part.
 
-    Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
+    ``written`` are the settings of the kernel's schedule block. Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
     """
     stages: list[tuple[str, list[Pass]]] = [
         ("tensor", [Simplify(), Axes(), Common(), Factor(), Fuse(), Simplify(), Axes(), Common()]),
         ("plan", [Partition()]),
-        ("tile", [TileLaunches(machine=target.machine, schedules=settings.schedules), SplitEdges()]),
+        ("tile", [TileLaunches(target.machine, settings.schedules, written), SplitEdges()]),
     ]
     if target.gpu is not None:
         stages.append(("tile-gpu", [StateFacts(settings.facts), AssignLayouts(warps=target.machine.warps)]))

@@ -1,13 +1,15 @@
-"""Owns the error for a valid kernel that needs what its target has no code for (TW0902)."""
+"""Owns the errors for a valid kernel that asks its target for what it has no code (TW0902) or no place (TW0611) for."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tilewright.compiler.language.errors import Diagnostic, SourceErrors
 from tilewright.compiler.language.span import Span
 from tilewright.compiler.language.typed import TypedKernel
 from tilewright.dialect.faults import Unsupported
+from tilewright.passes.tile.written import Setting
 
 CODE = "TW0902"
 REMEDY = "`--target cpu` compiles it, and `--device reference` evaluates it"
@@ -18,6 +20,14 @@ def refusal(lacking: Unsupported, kernel: TypedKernel, target: str) -> SourceErr
     """The error at the place that asked for it, or at the kernel where the place lies in another file."""
     message = f"{lacking.what} is not compiled for {target} yet: {REMEDY}"
     return SourceErrors([Diagnostic(CODE, _span(lacking.place, kernel.span), message)])
+
+
+def unused(settings: Sequence[Setting], kernel: TypedKernel, target: str) -> SourceErrors:
+    """The errors at the settings of the schedule block for ``target`` that no launch has a place for."""
+    written = [item for name, block in kernel.schedules if name == target for item in block]
+    lost = [item for item in written if Setting(item.key, item.value) in settings]
+    message = f"no launch for {target} has a place for this setting"
+    return SourceErrors([Diagnostic("TW0611", item.span, message) for item in lost])
 
 
 def _span(place: str, kernel: Span) -> Span:

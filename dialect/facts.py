@@ -101,7 +101,7 @@ def divisor_of(expression: Any, dims: Sequence[str], facts: Facts) -> int:
     if isinstance(expression, ir.AffineConstantExpr):
         return abs(int(expression.value))
     if isinstance(expression, ir.AffineSymbolExpr):
-        return facts.divisor(dims[expression.position])
+        return facts.divisor(dims[int(expression.position)])
     if isinstance(expression, ir.AffineDimExpr):
         return 1
     left, right = divisor_of(expression.lhs, dims, facts), divisor_of(expression.rhs, dims, facts)
@@ -121,7 +121,7 @@ def interval_of(expression: Any, dims: Sequence[str], facts: Facts) -> Interval:
     if isinstance(expression, ir.AffineConstantExpr):
         return expression.value, expression.value
     if isinstance(expression, ir.AffineSymbolExpr):
-        return facts.interval(dims[expression.position])
+        return facts.interval(dims[int(expression.position)])
     if isinstance(expression, ir.AffineDimExpr):
         return None, None
     left, right = interval_of(expression.lhs, dims, facts), interval_of(expression.rhs, dims, facts)

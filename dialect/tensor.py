@@ -13,6 +13,9 @@ Example (generic form, as printed)::
 The exact meaning stands in ``docs/decisions/0001-levels.md``.
 """
 
+# pyright: reportInvalidTypeForm=false
+# The bindings are untyped modules: their classes are values to a type checker, and annotations of ops all the same.
+
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -16,6 +16,9 @@ The exact meaning stands in ``docs/decisions/0001-levels.md``. (No ``from __futu
 bindings read the classes' annotations as objects.)
 """
 
+# pyright: reportInvalidTypeForm=false
+# The bindings are untyped modules: their classes are values to a type checker, and annotations of ops all the same.
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

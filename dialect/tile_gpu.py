@@ -5,6 +5,9 @@ loops and upstream passes carry it, and the verifier demands that operands agree
 annotations`` here: the bindings read the classes' annotations as objects.)
 """
 
+# pyright: reportInvalidTypeForm=false
+# The bindings are untyped modules: their classes are values to a type checker, and annotations of ops all the same.
+
 import functools
 from collections.abc import Sequence
 from typing import Any

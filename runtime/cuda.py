@@ -91,7 +91,7 @@ class CudaEngine:
 def driver() -> ModuleType:
     """cuda-python's driver module, initialised; ``DeviceError`` TW1203 where there is none, or no device."""
     try:
-        from cuda.bindings import driver as bindings
+        from cuda.bindings import driver as bindings  # pyright: ignore[reportAttributeAccessIssue]
     except ImportError as cause:
         raise DeviceError("TW1203", "cuda-python is not installed", remedy="pip install cuda-python") from cause
     try:

@@ -216,7 +216,7 @@ class Expander:
             message = f"`{name}` stands for {len(group)} indices here, so it has no value of its own"
             self.problems.add("TW0705", span, message)
             return poison(span)
-        return tree.Name(span, group[0].name.id)
+        return tree.Name(span, next(iter(group)).name.id)
 
     def _refuse_bounds(self, span: Span, use: Use) -> None:
         macro = use.definition.macro

@@ -1,5 +1,8 @@
 """Owns the parser that Lark makes from ``grammar.lark``: made once, when something is first parsed."""
 
+# pyright: reportIncompatibleMethodOverride=false, reportAssignmentType=false
+# Lark declares the indenter's settings as properties and reads plain attributes.
+
 from __future__ import annotations
 
 import threading

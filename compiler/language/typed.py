@@ -305,7 +305,7 @@ class ScheduleSetting:
     """One setting of a ``schedule`` block: ``key`` as written, e.g. ``("tile", "s", "j")``, with its value."""
 
     key: tuple[str, ...]
-    value: int | str
+    value: int
     span: Span = field(compare=False, repr=False)
 
 

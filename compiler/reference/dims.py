@@ -57,7 +57,7 @@ def number(expr: typed.Expr, dims: Mapping[str, int]) -> Number:
     raise ReferenceCheckError(f"{type(expr).__name__} does not belong in an expression over dims", expr.span)
 
 
-_CALLS: dict[str, Callable[..., Number]] = {"min": min, "max": max, "abs": abs}
+_CALLS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs}
 
 
 def _unary(op: str, value: Any) -> Number:

@@ -258,9 +258,11 @@ class _Launch:
             raise InterpreterFault(op, "stores into a stage that is filled")
         coordinates, touched = self._reach(op, view.access, values.shape, memory.values.shape)
         at = tuple(coordinate[touched] for coordinate in coordinates)
+        if not touched.any():
+            return []
         self._note_writers(op, memory, at, view.combine)
         if view.combine is None:
-            memory.values[at] = values[touched]
+            memory.values[at] = values[touched] if at else values[touched][-1]
             return []
         for number, value in enumerate(values[touched]):
             place = tuple(int(axis[number]) for axis in at)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import from_storage, storage_type, to_storage
 from tilewright.passes.cpu.place import Place
 from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, hold, main_axis
+from tilewright.passes.machine.elements import from_storage, storage_type, to_storage
+from tilewright.passes.machine.emit import Emitter
 
 Merge = Callable[[Any, Any], Any]
 BLOCK = 4  # rows and columns of a block that is transposed in registers

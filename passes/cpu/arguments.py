@@ -7,11 +7,11 @@ from typing import Any
 from tilewright.dialect import functions
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import from_storage, storage_type
 from tilewright.passes.cpu.place import Stride, View
 from tilewright.passes.cpu.stage import row_strides
 from tilewright.passes.cpu.tiles import ConstantTile, ElementwiseTile, Position, Tile
+from tilewright.passes.machine.elements import from_storage, storage_type
+from tilewright.passes.machine.emit import Emitter
 
 SLOT_BYTES = 8
 STRIDED = "strided"

@@ -11,8 +11,8 @@ from typing import Any
 
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.cpu.tiles import Tile
+from tilewright.passes.machine.emit import Emitter
 
 LOWER, UPPER = 0, 1
 Rule = Callable[["Bounds", Any, int], Any]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.elementwise import convert_float
-from tilewright.passes.cpu.emit import Emitter, lanes_of
 from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, main_axis
+from tilewright.passes.machine.elementwise import convert_float
+from tilewright.passes.machine.emit import Emitter, lanes_of
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import machine_type
 from tilewright.passes.cpu.tiles import HeldTile, Tile, UniformTile, cover, main_axis
+from tilewright.passes.machine.elements import machine_type
+from tilewright.passes.machine.emit import Emitter
 
 Body = Callable[[Sequence[Tile]], Sequence[Tile]]
 

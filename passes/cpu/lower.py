@@ -22,11 +22,6 @@ from tilewright.passes.cpu.access import load, store
 from tilewright.passes.cpu.arguments import Arguments
 from tilewright.passes.cpu.bounds import Bounds
 from tilewright.passes.cpu.contract import contract
-from tilewright.passes.cpu.elementwise import OPS as ELEMENTWISE
-from tilewright.passes.cpu.elementwise import rule_of
-from tilewright.passes.cpu.emit import INT_PREDICATES, Emitter
-from tilewright.passes.cpu.library import Library
-from tilewright.passes.cpu.machine import half_bits, is_half, machine_type
 from tilewright.passes.cpu.place import Buffers, Place, View
 from tilewright.passes.cpu.reduce import combiner, reduce
 from tilewright.passes.cpu.target import CpuTarget
@@ -42,6 +37,11 @@ from tilewright.passes.cpu.tiles import (
     hold,
     main_axis,
 )  # fmt: skip
+from tilewright.passes.machine.elements import half_bits, is_half, machine_type
+from tilewright.passes.machine.elementwise import OPS as ELEMENTWISE
+from tilewright.passes.machine.elementwise import rule_of
+from tilewright.passes.machine.emit import INT_PREDICATES, Emitter
+from tilewright.passes.machine.library import Library
 
 HEIGHT_LIMIT = 40  # tiles computed through one another, each a few Python frames
 CELLS, SCRATCH = "_cells", "_scratch"

@@ -18,7 +18,6 @@ from tilewright.passes.cpu import lower as lowering
 from tilewright.passes.cpu.target import CpuTarget
 
 CONVERSIONS = ("convert-scf-to-cf", "convert-to-llvm", "reconcile-unrealized-casts")
-OPTIMISATION_LEVEL = 2
 # What object code may call: the C library's math (f64, and f32 where there is no vector form) and memory functions.
 MATH_SYMBOLS = (
     "exp", "exp2", "log", "log2", "log1p", "expm1", "sin", "cos", "tanh", "erf", "pow", "fmod", "fma",
@@ -67,7 +66,7 @@ def _target_machine(target: CpuTarget) -> Any:
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.name,
         features=target.features,
-        opt=OPTIMISATION_LEVEL,
+        opt=target.effort,
         reloc="pic",
         codemodel="small" if target.triple.startswith("x86_64") else "default",
     )

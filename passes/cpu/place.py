@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import storage_bytes, storage_type
 from tilewright.passes.cpu.tiles import Position, Tile
+from tilewright.passes.machine.elements import storage_bytes, storage_type
+from tilewright.passes.machine.emit import Emitter, any_lane
 
 Stride = int | Tile
 
@@ -288,9 +287,3 @@ class Place:
         below = e.same("arith.subi", e.constant(e.index, 0), first)
         left = e.same("arith.subi", _index(e, self.view.sizes[dim]), first)
         return e.both([e.later_lanes(below, lanes), e.first_lanes(left, lanes)])
-
-
-def any_lane(emitter: Emitter, mask: Any) -> Any:
-    """i1: is any lane of an i1 vector set."""
-    kind = ir.Attribute.parse("#vector.kind<or>")
-    return emitter.value("vector.reduction", emitter.i1, mask, kind=kind)

@@ -11,10 +11,10 @@ from typing import Any
 
 from tilewright.dialect import folds
 from tilewright.dialect.folds import FoldKind, arity
-from tilewright.passes.cpu.elementwise import extreme
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import from_f32, is_float, is_half, to_f32
 from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, main_axis, pieces
+from tilewright.passes.machine.elements import from_f32, is_float, is_half, to_f32
+from tilewright.passes.machine.elementwise import extreme
+from tilewright.passes.machine.emit import Emitter
 
 
 def merge(emitter: Emitter, kind: FoldKind, left: Sequence[Any], right: Sequence[Any], unsigned: bool) -> list[Any]:

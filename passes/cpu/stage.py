@@ -13,10 +13,10 @@ from typing import Any
 from tilewright.dialect import tile
 from tilewright.dialect.mlir import ir
 from tilewright.passes.cpu.bounds import UPPER, Bounds
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import storage_bytes
 from tilewright.passes.cpu.place import Stride, View
 from tilewright.passes.cpu.tiles import Tile, UniformTile
+from tilewright.passes.machine.elements import storage_bytes
+from tilewright.passes.machine.emit import Emitter
 
 ALIGNMENT = 64
 

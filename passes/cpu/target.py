@@ -5,21 +5,17 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from tilewright.passes.machine.target import Arithmetic
+
 
 @dataclass(frozen=True)
-class CpuTarget:
-    """One CPU to generate code for.
-
-    ``lanes`` is the number of elements of every full vector, whatever the element type: the width of an f32 register.
-    ``fma``: fused multiply-add in one instruction; ``half``: conversions between f16 and f32 in hardware.
-    """
+class CpuTarget(Arithmetic):
+    """One CPU to generate code for, as LLVM names it; ``effort``, 0 to 3, is how hard LLVM tries to choose well."""
 
     name: str
     features: str
     triple: str
-    lanes: int
-    fma: bool
-    half: bool
+    effort: int = 2
 
 
 def from_features(name: str, triple: str, features: dict[str, bool]) -> CpuTarget:

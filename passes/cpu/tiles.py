@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tilewright.passes.cpu.emit import Emitter, lanes_of
+from tilewright.passes.machine.emit import Emitter, lanes_of
 
 Position = tuple[int, ...]
 

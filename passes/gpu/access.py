@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tilewright.dialect import tile
 from tilewright.dialect.layout import Layout
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.gpu import memory
 from tilewright.passes.gpu.divisors import Divisors
 from tilewright.passes.gpu.memory import GlobalView
 from tilewright.passes.gpu.place import Placement, Threads
 from tilewright.passes.gpu.registers import Registers
+from tilewright.passes.machine.elements import machine_type
+from tilewright.passes.machine.emit import Emitter
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Accesses:
         self.emitter, self.threads, self.divisors, self.status = emitter, threads, divisors, status
 
     def load(
-        self, view: GlobalView, access: tile.Access, old: tile.Access, layout: Layout | None, otherwise: Registers | None,
-        operands: Operands, site: int = 0,
+        self, view: GlobalView, access: tile.Access, old: tile.Access, layout: Layout | None,
+        otherwise: Registers | None, operands: Operands, site: int = 0,
     ) -> Registers:  # fmt: skip
         """The slots of a load; ``old`` are the tile-level operands (for what is known of them), ``site`` is the number
         of its run-time check."""
@@ -69,7 +71,7 @@ class Accesses:
             condition = self.emitter.both([c for c in (owner, condition) if c is not None])
             values = list(value.values[first : first + places.width])
             pointer = self._pointer(view, places, first, operands)
-            self._guarded(condition, lambda p=pointer, v=values: memory.store(self.emitter, v, p, view.element))  # type: ignore[misc]
+            self._guarded(condition, partial(memory.store, self.emitter, values, pointer, view.element))
 
     def width(self, view: GlobalView, access: tile.Access, layout: Layout | None) -> int:
         """How many neighbouring elements one access of this form takes."""
@@ -224,14 +226,15 @@ class Accesses:
         pointer = self._pointer(view, places, group[0], operands)
         if condition is None:
             return memory.load(e, pointer, view.element, len(group))
-        scalar = memory.machine_type(e, view.element)
+        scalar = machine_type(e, view.element)
         zero = e.constant(scalar, 0)
         rest = [zero if otherwise is None else otherwise.values[k if len(otherwise.values) > 1 else 0] for k in group]
         op = e.op("scf.if", [scalar] * len(group), [condition], regions=2)
-        for region, build in zip(op.regions, (lambda: memory.load(e, pointer, view.element, len(group)), lambda: rest), strict=True):
-            block = region.blocks.append()
-            with e.region(op, block, conditional=True):
-                e.op("scf.yield", [], build())
+        taken, skipped = (region.blocks.append() for region in op.regions)
+        with e.region(op, taken, conditional=True):
+            e.op("scf.yield", [], memory.load(e, pointer, view.element, len(group)))
+        with e.region(op, skipped, conditional=True):
+            e.op("scf.yield", [], rest)
         return list(op.results)
 
     def _guarded(self, condition: Any, body: Any) -> None:

@@ -137,7 +137,8 @@ class _Assigner:
 
     def _op(self, op: Any) -> None:
         special = {
-            "scf.for": self._for, "tile.grid": self._region_op, "tile.stage": self._region_op, "scf.if": self._region_op,
+            "scf.for": self._for, "tile.grid": self._region_op, "tile.stage": self._region_op,
+            "scf.if": self._region_op,
             "tile.store": self._store, "tile.contract": self._contract, "tile.reduce": self._reduce,
         }.get(op.name)  # fmt: skip
         if special is not None:
@@ -211,7 +212,7 @@ class _Assigner:
         if plan is None:
             layouts = _product_layouts(op, self.natural[op.results[0]])
         else:
-            layouts = _operand_layouts(op, plan)
+            layouts = list(_operand_layouts(op, plan))
         values = [self._get(v, x) for v, x in zip((a, b, acc), layouts, strict=True)]
         copy = ods.create(op.name, [values[2].type], values, dict(op.attributes.items()))
         _remember(self.frames[-1], op.results[0], copy.results[0], layouts[2])
@@ -262,8 +263,8 @@ class _Assigner:
         attributes = dict(op.attributes.items())
         with op.location:
             if op.name == "arith.constant":
-                splat = attributes["value"]
-                attributes = {"value": ir.DenseElementsAttr.get_splat(type_, ir.DenseElementsAttr(splat).get_splat_value())}
+                number = ir.DenseElementsAttr(attributes["value"]).get_splat_value()
+                attributes = {"value": ir.DenseElementsAttr.get_splat(type_, number)}
             operands = [self._get(o, self._operand_layout(op, o, layout)) for o in op.operands]
             return ods.create(op.name, [type_], operands, attributes).result
 
@@ -315,7 +316,7 @@ def contiguous_axis(access_map: Any) -> int:
     last = results[-1] if results else None
     if isinstance(last, ir.AffineDimExpr):
         return int(last.position)
-    return access_map.n_dims - 1
+    return int(access_map.n_dims) - 1
 
 
 def _first_load(value: Any) -> tile.Access | None:

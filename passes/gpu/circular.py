@@ -10,8 +10,8 @@ import math
 from functools import partial
 from typing import Any
 
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.trigonometry import circle
+from tilewright.passes.machine.emit import Emitter
+from tilewright.passes.machine.trigonometry import circle
 
 TWO_OVER_PI = (
     0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599, 0x3C439041, 0xFE5163AB, 0xDEBBC561,

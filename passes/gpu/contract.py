@@ -16,14 +16,14 @@ from tilewright.dialect.layout import Layout
 from tilewright.dialect.layout_algebra import compose
 from tilewright.dialect.layout_library import distributed, repeat, replicate
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import is_half, to_f32
 from tilewright.passes.gpu import memory
 from tilewright.passes.gpu.assign_layouts import contraction_axes, fragment_plan
 from tilewright.passes.gpu.layouts import REGISTER, WARPS, WarpGrid, sliced, slots, warp_grid
 from tilewright.passes.gpu.memory import SharedBuffer
 from tilewright.passes.gpu.place import Threads
 from tilewright.passes.gpu.registers import Registers
+from tilewright.passes.machine.elements import is_half, to_f32
+from tilewright.passes.machine.emit import Emitter
 
 ROWS_OF = {  # where lane l points: matrix l // 8, row l % 8; axes (outer, k) of the operand's fragment
     ("a", False): [(8, (1, 0)), (2, (8, 0)), (2, (0, 8))],
@@ -77,7 +77,9 @@ class Contractions:
 
     # ------------------------------------------------------------ fragments
 
-    def _fragments(self, side: str, value: Registers | Staged, outer_first: bool, block: Block) -> list[list[list[Any]]]:
+    def _fragments(
+        self, side: str, value: Registers | Staged, outer_first: bool, block: Block
+    ) -> list[list[list[Any]]]:
         """The 32-bit registers of a factor: ``[outer block][k step][register]``."""
         steps = block.depth // 16
         outer = block.rows // (block.grid.rows * 16) if side == "a" else block.columns // (block.grid.columns * 8)
@@ -140,7 +142,8 @@ class Contractions:
         order = [(0, 0), (8, 0), (0, 8), (8, 8)] if side == "a" else [(0, 0), (0, 8)]
         height = 16 if side == "a" else 8
         return [
-            [[self._pair(place, height * o + r, 16 * s + k) for r, k in order] for s in range(steps)] for o in range(outer)
+            [[self._pair(place, height * o + r, 16 * s + k) for r, k in order] for s in range(steps)]
+            for o in range(outer)
         ]
 
     def _pair(self, place: dict[tuple[int, ...], Any], outer: int, k: int) -> Any:

@@ -62,7 +62,7 @@ class Divisors:
             return self.facts.divisor(argument.name) if argument.role == "dim" else 1
         op = block.owner.operation
         if op.name == "tile.grid":
-            return tile.grid_tiles(op)[value.arg_number]
+            return int(tile.grid_tiles(op)[value.arg_number])
         if op.name == "scf.for" and value.arg_number == 0:
             return math.gcd(self.of(op.operands[0]), self.of(op.operands[2]))
         return 1

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.polynomials import above, below, horner, keep_zero
+from tilewright.passes.machine.emit import Emitter
+from tilewright.passes.machine.polynomials import above, below, horner, keep_zero
 
 LOG2_E, LN2 = 1.4426950408889634, 0.6931471805599453
 LN2_HIGH, LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # LN2_HIGH has 33 bits
@@ -57,7 +57,8 @@ def _integer(e: Emitter, shifted: Any) -> Any:
 
 def _power(e: Emitter, k: Any) -> Any:
     """2^k for a k whose power is normal."""
-    return e.bitcast(e.same("arith.addi", e.same("arith.shli", k, e.constant(e.i64, 52)), e.constant(e.i64, ONE_BITS)), e.f64)
+    field = e.same("arith.shli", k, e.constant(e.i64, 52))
+    return e.bitcast(e.same("arith.addi", field, e.constant(e.i64, ONE_BITS)), e.f64)
 
 
 def _scaled(e: Emitter, value: Any, k: Any) -> Any:
@@ -95,7 +96,8 @@ def _log_parts(e: Emitter, x: Any) -> tuple[Any, Any]:
     number = partial(e.constant, x.type)
     small = e.compare_float("olt", x, number(MIN_NORMAL))
     bits = e.bitcast(e.select(small, e.same("arith.mulf", x, number(2.0**54)), x), e.i64)
-    field = e.same("arith.andi", e.same("arith.subi", bits, e.constant(e.i64, SQRT_HALF_BITS)), e.constant(e.i64, -1 << 52))
+    field = e.same("arith.subi", bits, e.constant(e.i64, SQRT_HALF_BITS))
+    field = e.same("arith.andi", field, e.constant(e.i64, -1 << 52))
     f = e.same("arith.subf", e.bitcast(e.same("arith.subi", bits, field), e.f64), number(1.0))
     k = e.value("arith.sitofp", e.f64, e.same("arith.shrsi", field, e.constant(e.i64, 52)))
     k = e.select(small, e.same("arith.subf", k, number(54.0)), k)

@@ -1,4 +1,4 @@
-"""Owns which layout a tile gets on a GPU with ``mma.sync``: memory-friendly blocks, fragments, and what follows from them.
+"""Owns which layout a tile gets on a GPU with ``mma.sync``: blocks that suit memory, fragments, what follows from them.
 
 All layouts map ``register, lane, warp`` to the axes of a tile (``dialect/layout.py``). The warps of a contraction form
 a grid of rows x columns whose column number runs fastest; A is held again by every warp of a row, B by every warp of
@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tilewright.dialect.layout import Layout, Result, Source
+from tilewright.dialect.layout import Digit, Layout, Result, Source
 from tilewright.dialect.layout_library import FRAGMENTS, WARP, distributed, repeat, replicate
 
 REGISTER, LANE, WARPS = "register", "lane", "warp"
@@ -95,7 +95,7 @@ def sliced(layout: Layout, kept: tuple[int, ...]) -> Layout:
     """
     digits = layout.result_digits
     number_of: dict[int, int] = {}
-    results = []
+    results: list[Result] = []
     for axis in kept:
         own = [n for n, (a, _, _) in enumerate(digits) if a == axis]
         for n in own:
@@ -103,11 +103,15 @@ def sliced(layout: Layout, kept: tuple[int, ...]) -> Layout:
         results.append(Result(f"dim{len(results)}", tuple(digits[n][1] for n in own)))
     sources = []
     for source in layout.sources:
-        moved = [type(d)(d.count, tuple(sorted(number_of[t] for t in d.targets if t in number_of))) for d in source.digits]
+        moved = [Digit(d.count, _renumbered(d.targets, number_of)) for d in source.digits]
         if source.name == REGISTER:
             moved = [d for d in moved if d.targets]
         sources.append(Source(source.name, tuple(moved)))
     return Layout(tuple(sources), tuple(results))
+
+
+def _renumbered(targets: Sequence[int], number_of: dict[int, int]) -> tuple[int, ...]:
+    return tuple(sorted(number_of[t] for t in targets if t in number_of))
 
 
 def reordered(layout: Layout, axes: Sequence[int]) -> Layout:
@@ -123,7 +127,7 @@ def slots(layout: Layout) -> list[tuple[int, ...]]:
 
 
 def owns_once(layout: Layout, place: str) -> list[int]:
-    """The weights (in the index of ``place``) and counts of digits that hold copies: pairs flattened as (weight, count).
+    """The weights (in the index of ``place``) and counts of digits that hold copies: weight, count, weight, count.
 
     A thread stores only if all of them are zero.
     """

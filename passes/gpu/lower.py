@@ -14,12 +14,9 @@ from typing import Any
 
 from tilewright.dialect import functions, ods, tile
 from tilewright.dialect.faults import IllegalOp
+from tilewright.dialect.folds import FoldKind
 from tilewright.dialect.mlir import dialect, ir
 from tilewright.dialect.tile_gpu import layout_of
-from tilewright.passes.cpu.elementwise import rule_of
-from tilewright.passes.cpu.library import Library
-from tilewright.passes.cpu.machine import half_bits, is_half, machine_type, storage_type
-from tilewright.passes.cpu.target import CpuTarget
 from tilewright.passes.gpu import memory
 from tilewright.passes.gpu.access import Accesses, Operands
 from tilewright.passes.gpu.assign_layouts import stages_of
@@ -33,8 +30,12 @@ from tilewright.passes.gpu.registers import Registers, spread
 from tilewright.passes.gpu.sizes import expression_value
 from tilewright.passes.gpu.stages import Stages
 from tilewright.passes.gpu.thread_emitter import ThreadEmitter
+from tilewright.passes.machine.elements import half_bits, is_half, machine_type
+from tilewright.passes.machine.elementwise import rule_of
+from tilewright.passes.machine.library import Library
+from tilewright.passes.machine.target import Arithmetic
 
-SCALAR_MACHINE = CpuTarget(name="thread", features="", triple="nvptx64", lanes=1, fma=True, half=True)
+ARITHMETIC = Arithmetic(lanes=1, fma=True, half=True)
 SHARED_ALIGNMENT = 128
 
 
@@ -57,7 +58,7 @@ class Lowered:
 
 
 def lower(module: Any, chip: Chip, stages: int) -> Lowered:
-    """Lower every launch of a module with layouts; ``stages`` is the depth of copy pipelines where no schedule says it."""
+    """Lower every launch of a module with layouts; ``stages``: copies in flight where no schedule says how many."""
     for name in ("gpu", "nvvm", "llvm"):
         dialect(name)
     result = ir.Module.create(loc=module.operation.location)
@@ -102,7 +103,7 @@ class _Kernel:
         self.shared_bytes = 0
         self.scratch: dict[int, int] = {}
         entry = self._entry(holder)
-        self.emitter = ThreadEmitter(SCALAR_MACHINE, Library(_Body(holder)), entry)
+        self.emitter = ThreadEmitter(ARITHMETIC, Library(_Body(holder)), entry)
         self.emitter.location = function.location
         self.divisors = Divisors(function)
         self.threads = Threads(self.emitter, self.warps)
@@ -190,9 +191,8 @@ class _Kernel:
             extent = extents[axis]
             stride = extent if isinstance(stride, int) and stride == 1 else self._times(stride, extent)
             divisor *= self.divisors.extent(old, axis)
-        return GlobalView(
-            pointer, element, extents, tuple(found[a] for a in range(rank)), tuple(known[a] for a in range(rank)), alignment
-        )
+        strides, divisors = (tuple(of[a] for a in range(rank)) for of in (found, known))
+        return GlobalView(pointer, element, extents, strides, divisors, alignment)
 
     def _times(self, left: Any, right: Any) -> Any:
         e = self.emitter
@@ -329,7 +329,8 @@ class _Kernel:
             count = len(_flat(model))
             values = tuple(flat[position : position + count])
             position += count
-            self.values[old] = Registers(values, model.layout, model.element) if isinstance(model, Registers) else values[0]
+            is_tile = isinstance(model, Registers)
+            self.values[old] = Registers(values, model.layout, model.element) if is_tile else values[0]
 
     def _load(self, op: Any) -> None:
         view = tile.load_view(op)
@@ -374,7 +375,7 @@ class _Kernel:
         self.values[op.results[0]] = self.contractions.contract(op, a, b, acc)
 
     def _reduce(self, op: Any) -> None:
-        kinds = [tile.FoldKind(k) for k in ods.string_list(op.attributes["kinds"])]
+        kinds = [FoldKind(k) for k in ods.string_list(op.attributes["kinds"])]
         unsigned = bool(ir.BoolAttr(op.attributes["unsigned"]).value)
         tiles = [self.tile_of(o) for o in op.operands]
         results = self.reductions.reduce(tiles, kinds, tile.reduce_axes(op), unsigned)
@@ -411,7 +412,8 @@ class _Kernel:
 
 
 _HANDLERS = {
-    "tile.grid": "_grid", "tile.yield": "_nothing", "scf.yield": "_nothing", "func.return": "_return", "scf.for": "_for",
+    "tile.grid": "_grid", "tile.yield": "_nothing", "scf.yield": "_nothing", "func.return": "_return",
+    "scf.for": "_for",
     "tile.load": "_load", "tile.store": "_store", "tile.stage": "_stage", "tile.contract": "_contract",
     "tile.reduce": "_reduce", "tile.broadcast": "_broadcast", "tile.iota": "_iota", "tile.splat": "_splat",
     "tensor.extract": "_extract", "tile.convert": "_convert",

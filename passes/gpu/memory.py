@@ -10,8 +10,8 @@ from typing import Any
 
 from tilewright.dialect.layout import Layout
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
-from tilewright.passes.cpu.machine import machine_type
+from tilewright.passes.machine.elements import machine_type
+from tilewright.passes.machine.emit import Emitter
 
 GLOBAL, SHARED = 1, 3
 DYNAMIC_INDEX = -(1 << 31)

@@ -1,7 +1,7 @@
 """Owns where a thread stands: the coordinates of its register slots under a layout, as code.
 
-The coordinate of slot r along an axis is ``base + constant(r)``: the base depends on lane and warp alone and is computed
-once a kernel, the constants are known (layouts of threads never let two places move one digit).
+The coordinate of slot r along an axis is ``base + constant(r)``: the base depends on lane and warp alone and is
+computed once a kernel, the constants are known (layouts of threads never let two places move one digit).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect.layout import Layout
-from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.gpu.layouts import LANE, WARPS, slots
+from tilewright.passes.machine.emit import Emitter
 
 
 @dataclass(frozen=True)

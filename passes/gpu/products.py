@@ -1,4 +1,4 @@
-"""Owns the layouts of a contraction that no matrix instruction computes: every thread multiplies for its own elements."""
+"""Owns the layouts of a contraction without matrix instructions: every thread multiplies for its own elements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ def operand_layouts(
 
     ``maps``: the contraction axes of a, b and the result, in the order of their tiles' axes.
     """
-    sizes = {axis: size for axes, shape in zip(maps, shapes, strict=True) for axis, size in zip(axes, shape, strict=True)}
+    sizes: dict[int, int] = {}
+    for axes, shape in zip(maps, shapes, strict=True):
+        sizes.update(zip(axes, shape, strict=True))
     own = list(maps[2])
     extended, order = result, list(own)
     for axis in sorted(set(sizes) - set(own)):

@@ -12,11 +12,11 @@ from typing import Any
 from tilewright.dialect.folds import FoldKind, arity, merge
 from tilewright.dialect.layout import Layout
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.gpu import memory
 from tilewright.passes.gpu.layouts import LANE, WARPS, sliced, slots
 from tilewright.passes.gpu.place import Threads
 from tilewright.passes.gpu.registers import Registers
+from tilewright.passes.machine.emit import Emitter
 
 FULL_MASK = -1
 
@@ -42,7 +42,8 @@ class Reductions:
         return [Registers(tuple(c[k] for c in columns), result, t.element) for k, t in enumerate(tiles)]
 
     def _in_registers(
-        self, tiles: Sequence[Registers], kinds: Sequence[FoldKind], unsigned: bool, layout: Layout, kept: tuple[int, ...]
+        self, tiles: Sequence[Registers], kinds: Sequence[FoldKind], unsigned: bool, layout: Layout,
+        kept: tuple[int, ...],
     ) -> list[list[Any]]:
         """For every slot of the result, the values of all folds after merging this thread's own slots."""
         groups: dict[tuple[int, ...], list[Any]] = {}
@@ -53,7 +54,9 @@ class Reductions:
         order = slots(sliced(layout, kept)) if kept else [()]
         return [groups[c] for c in order]
 
-    def _merged(self, kinds: Sequence[FoldKind], left: Sequence[Any], right: Sequence[Any], unsigned: bool) -> list[Any]:
+    def _merged(
+        self, kinds: Sequence[FoldKind], left: Sequence[Any], right: Sequence[Any], unsigned: bool
+    ) -> list[Any]:
         result: list[Any] = []
         with self.emitter.insertion_point, self.emitter.location:
             for kind in kinds:

@@ -23,7 +23,7 @@ class Registers:
 
 
 def spread(source: Registers, axes: Sequence[int], target: Layout | None) -> Registers:
-    """A broadcast: every slot of ``target`` takes the slot of ``source`` that lies at its coordinates along ``axes``."""
+    """A broadcast: every slot of ``target`` takes the slot of ``source`` at its coordinates along ``axes``."""
     if target is None or source.layout is None:
         count = 1 if target is None else len(slots(target))
         return Registers(source.values * count, target, source.element)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter
+from tilewright.passes.machine.emit import Emitter
 
 _OPS = (
     (ir.AffineAddExpr, "arith.addi"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tilewright.dialect import ods, tile
+from tilewright.dialect.faults import Unsupported
 from tilewright.dialect.layout import Layout
 from tilewright.dialect.layout_algebra import compose
 from tilewright.dialect.layout_library import memory_order, row_major, swizzled
@@ -52,6 +53,8 @@ class Stages:
         """New shared memory for a stage, swizzled for the order in which it is filled."""
         type_ = ir.MemRefType(stage.results[0].type)
         shape = tuple(type_.shape)
+        if not type_.has_static_shape:
+            raise Unsupported("a buffer of a size that is known at launch", stage.location)
         size = memory.element_bytes(type_.element_type)
         count = 1
         for extent in shape:
@@ -130,7 +133,8 @@ class Stages:
         if not isinstance(held, GlobalView) or view.otherwise is not None or view.access.checked:
             return False
         layout = self.kernel.tile_layout(copy.store.operands[0])
-        return self.kernel.accesses.width(held, view.access, layout) * memory.element_bytes(held.element) >= SMALLEST_COPY
+        width = int(self.kernel.accesses.width(held, view.access, layout))
+        return width * memory.element_bytes(held.element) >= SMALLEST_COPY
 
     def pipelined_loop(self, loop: Any) -> None:
         """The loop with its copies ``stages - 1`` steps ahead."""

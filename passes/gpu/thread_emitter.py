@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tilewright.dialect.faults import Unsupported
-from tilewright.passes.cpu.emit import Emitter
 from tilewright.passes.gpu import circular, doubles
+from tilewright.passes.machine.emit import Emitter
 
 
 class ThreadEmitter(Emitter):

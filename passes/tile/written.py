@@ -10,14 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from tilewright.dialect import ods
 from tilewright.passes.schedule import Block, Nest, Schedule, Where
 
+ATTRIBUTE = "tw.schedule"
 LAUNCH_OPTIONS = ("warps", "stages", "vector")
 
 
+LARGEST_TILE = 256
+"""Points of one index in registers: code grows with them."""
+
+
 class UnusedSetting(ValueError):
-    """A written setting that no launch has a place for."""
+    """Written settings that no launch has a place for."""
+
+    def __init__(self, settings: Sequence[Setting]) -> None:
+        super().__init__(f"no launch has a place for: {', '.join(map(str, settings))}")
+        self.settings = tuple(settings)
 
 
 @dataclass(frozen=True)
@@ -25,12 +36,33 @@ class Setting:
     """``tile i=128`` has the key ``("tile", "i")``, ``tile s.j=64`` ``("tile", "s", "j")``, ``stages 4`` one word."""
 
     key: tuple[str, ...]
-    value: int | str
+    value: int
 
     def __str__(self) -> str:
         if self.key[0] == "tile":
             return f"tile {'.'.join(self.key[1:])}={self.value}"
         return f"{self.key[0]} {self.value}"
+
+
+def parse_setting(text: str) -> Setting:
+    """Read back what ``str`` of a setting prints. Raises ``ValueError`` on anything else."""
+    option, _, rest = text.partition(" ")
+    path, _, value = rest.rpartition("=")
+    return Setting((option, *path.split(".")) if path else (option,), int(value))
+
+
+def attach_settings(module: Any, settings: Sequence[Setting]) -> None:
+    """Put the settings of a kernel's schedule block on its module, so that they travel with every level."""
+    if settings:
+        module.operation.attributes[ATTRIBUTE] = ods.strings([str(setting) for setting in settings])
+
+
+def attached_settings(module: Any) -> tuple[Setting, ...]:
+    """The settings that a module carries."""
+    attributes = module.operation.attributes
+    if ATTRIBUTE not in attributes:
+        return ()
+    return tuple(parse_setting(text) for text in ods.string_list(attributes[ATTRIBUTE]))
 
 
 def apply_settings(schedule: Schedule, settings: Iterable[Setting]) -> tuple[Schedule, tuple[Setting, ...]]:
@@ -48,7 +80,9 @@ def apply_settings(schedule: Schedule, settings: Iterable[Setting]) -> tuple[Sch
 def _apply(schedule: Schedule, setting: Setting) -> Schedule | None:
     if setting.key[0] != "tile":
         return _apply_option(schedule, setting)
-    if not any(_concerns(nest, setting) for nest in schedule.nests):
+    if len(setting.key) not in (2, 3) or not any(_concerns(nest, setting) for nest in schedule.nests):
+        return None
+    if any(_is_too_large(nest, setting) for nest in schedule.nests if _concerns(nest, setting)):
         return None
     nests = [_resized(nest, setting) if _concerns(nest, setting) else nest for nest in schedule.nests]
     return replace(schedule, nests=tuple(nests))
@@ -56,7 +90,7 @@ def _apply(schedule: Schedule, setting: Setting) -> Schedule | None:
 
 def _apply_option(schedule: Schedule, setting: Setting) -> Schedule | None:
     name = setting.key[0]
-    if name not in LAUNCH_OPTIONS or not isinstance(setting.value, int):
+    if name not in LAUNCH_OPTIONS:
         return None
     return replace(schedule, **{name: setting.value})  # type: ignore[arg-type]
 
@@ -69,6 +103,12 @@ def _concerns(nest: Nest, setting: Setting) -> bool:
     return any(_written(b.index) == setting.key[-1] for b in nest.blocks)
 
 
+def _is_too_large(nest: Nest, setting: Setting) -> bool:
+    """Whether the size would be that of a tile in registers, and more than is sensible there."""
+    outermost = next(b for b in nest.blocks if _written(b.index) == setting.key[-1])
+    return outermost.where is Where.TILE and setting.value > LARGEST_TILE
+
+
 def _written(index: str) -> str:
     """The name as it was written: renamed indices carry a number after a dot."""
     return index.partition(".")[0]
@@ -77,7 +117,6 @@ def _written(index: str) -> str:
 def _resized(nest: Nest, setting: Setting) -> Nest:
     """The nest with the outermost block of the index set to the size, and the blocks inside made to divide it."""
     index, size = setting.key[-1], setting.value
-    assert isinstance(size, int)
     blocks: list[Block] = []
     limit = size
     first = True
@@ -88,15 +127,19 @@ def _resized(nest: Nest, setting: Setting) -> Nest:
         wanted = size if first else math.gcd(block.size, limit)
         limit, first = wanted, False
         blocks.append(replace(block, size=wanted))
-    return replace(nest, blocks=_with_tile(blocks, index, size), reason=f"{nest.reason}; {setting} as written")
+    resized = replace(nest, blocks=tuple(blocks), reason=f"{nest.reason}; {setting} as written")
+    return _with_loop(resized, index, size)
 
 
-def _with_tile(blocks: Sequence[Block], index: str, size: int) -> tuple[Block, ...]:
-    """A grid block of more than one point needs a tile or a loop inside: the tile takes a power of two that divides."""
-    own = [b for b in blocks if _written(b.index) == index]
-    if not own or own[-1].where is not Where.GRID or size == 1:
-        return tuple(blocks)
-    return (*blocks, Block(own[-1].index, 1, Where.LOOP))
+def _with_loop(nest: Nest, index: str, size: int) -> Nest:
+    """Cells of more than one point of an index that has no block inside walk over it first, outside of all stages: what
+    they hold may depend on it."""
+    own = [b for b in nest.blocks if _written(b.index) == index]
+    if size == 1 or own[-1].where is not Where.GRID:
+        return nest
+    at = len(nest.of(Where.GRID))
+    blocks = (*nest.blocks[:at], Block(own[-1].index, 1, Where.LOOP), *nest.blocks[at:])
+    return replace(nest, blocks=blocks, stages=tuple(replace(s, above=s.above + 1) for s in nest.stages))
 
 
 def refuse_unused(unused_by_launch: Sequence[tuple[Setting, ...]]) -> None:
@@ -105,4 +148,4 @@ def refuse_unused(unused_by_launch: Sequence[tuple[Setting, ...]]) -> None:
         return
     everywhere = [s for s in unused_by_launch[0] if all(s in unused for unused in unused_by_launch)]
     if everywhere:
-        raise UnusedSetting(f"no launch has a place for: {', '.join(map(str, everywhere))}")
+        raise UnusedSetting(everywhere)

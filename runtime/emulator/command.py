@@ -26,9 +26,20 @@ from tilewright.runtime.emulator.tensormap import TensorMap
 
 ARGUMENT = re.compile(r"(?P<type>[a-z]\w*)(?:\[(?P<shape>[\d,]+)\])?(?:=(?P<value>[^@]+)|@(?P<file>.+))?$")
 DTYPES: dict[str, Any] = {
-    "f16": np.float16, "f32": np.float32, "f64": np.float64, "bf16": ml_dtypes.bfloat16, "e4m3": ml_dtypes.float8_e4m3fn,
-    "e5m2": ml_dtypes.float8_e5m2, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "u8": np.uint8,
-    "u16": np.uint16, "u32": np.uint32, "u64": np.uint64,
+    "f16": np.float16,
+    "f32": np.float32,
+    "f64": np.float64,
+    "bf16": ml_dtypes.bfloat16,
+    "e4m3": ml_dtypes.float8_e4m3fn,
+    "e5m2": ml_dtypes.float8_e5m2,
+    "i8": np.int8,
+    "i16": np.int16,
+    "i32": np.int32,
+    "i64": np.int64,
+    "u8": np.uint8,
+    "u16": np.uint16,
+    "u32": np.uint32,
+    "u64": np.uint64,
 }
 
 
@@ -42,8 +53,10 @@ def parse_argument(text: str, seed: int) -> Any:
         return _tensor_map(text[4:], seed)
     match = ARGUMENT.match(text)
     if match is None or match["type"] not in DTYPES:
-        raise LaunchError(f"argument `{text}`: expected TYPE=VALUE, TYPE[SHAPE]=FILL or TYPE[SHAPE]@FILE with a type of "
-                          f"{', '.join(DTYPES)}")
+        raise LaunchError(
+            f"argument `{text}`: expected TYPE=VALUE, TYPE[SHAPE]=FILL or TYPE[SHAPE]@FILE with a type of "
+            f"{', '.join(DTYPES)}"
+        )
     kind = np.dtype(DTYPES[match["type"]])
     if match["shape"] is None:
         return kind.type(float(match["value"] or 0) if kind.kind not in "iu" else int(match["value"] or "0", 0))
@@ -57,11 +70,16 @@ def _filled(fill: str, shape: tuple[int, ...], kind: np.dtype[Any], seed: int) -
     count = int(np.prod(shape))
     if fill == "empty":
         return Uninitialised(np.zeros(shape, kind))
+    values: Any
     if fill == "random":
         rng = np.random.default_rng(seed)
         values = rng.integers(0, 100, shape) if kind.kind in "iu" else rng.normal(size=shape)
     else:
-        table = {"zeros": np.zeros(shape), "ones": np.ones(shape), "arange": np.arange(count).reshape(shape)}
+        table: dict[str, Any] = {
+            "zeros": np.zeros(shape),
+            "ones": np.ones(shape),
+            "arange": np.arange(count).reshape(shape),
+        }
         if fill not in table:
             raise LaunchError(f"fill `{fill}` is not one of random, empty, {', '.join(table)}")
         values = table[fill]
@@ -75,8 +93,9 @@ def _tensor_map(text: str, seed: int) -> TensorMap:
     if unknown or "box" not in options:
         raise LaunchError(f"tensor map `{text}`: needs box=AxB and allows swizzle, fill")
     box = tuple(int(extent) for extent in options["box"].split("x"))
-    return TensorMap.tiled(parse_argument(array, seed), box, swizzle=int(options.get("swizzle", 0)),
-                           fill=int(options.get("fill", 0)))
+    return TensorMap.tiled(
+        parse_argument(array, seed), box, swizzle=int(options.get("swizzle", 0)), fill=int(options.get("fill", 0))
+    )
 
 
 def _extents(text: str) -> tuple[int, ...]:
@@ -106,8 +125,10 @@ def as_html(report: Report) -> str:
     rows = "".join(f"<li class='{finding.severity}'>{html.escape(str(finding))}</li>" for finding in report.findings)
     style = "body{font-family:sans-serif}.error{color:#a00}.warning{color:#960}"
     counts = html.escape(f"{report.counters}\n{report.coverage}")
-    return (f"<!doctype html><meta charset='utf-8'><title>Emulation report</title><style>{style}</style>"
-            f"<h1>Findings</h1><ul>{rows or '<li>none</li>'}</ul><h1>Counters</h1><pre>{counts}</pre>")
+    return (
+        f"<!doctype html><meta charset='utf-8'><title>Emulation report</title><style>{style}</style>"
+        f"<h1>Findings</h1><ul>{rows or '<li>none</li>'}</ul><h1>Counters</h1><pre>{counts}</pre>"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,5 +153,17 @@ def _run(options: argparse.Namespace) -> Report:
         raise LaunchError(f"choose one with --entry: {', '.join(names) or 'the module has no entry'}")
     args = [parse_argument(text, options.seed + position) for position, text in enumerate(options.arg)]
     checks = tuple(name for name in options.check.split(",") if name)
-    return launch(module, options.entry or names[0], options.grid, options.block, options.cluster, options.shared, args,
-                  options.schedule, options.completion, checks, options.seed, options.tc)
+    return launch(
+        module,
+        options.entry or names[0],
+        options.grid,
+        options.block,
+        options.cluster,
+        options.shared,
+        args,
+        options.schedule,
+        options.completion,
+        checks,
+        options.seed,
+        options.tc,
+    )

@@ -31,6 +31,7 @@ def beside_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run_in_order(page: Path, beside_the_examples: None) -> None:
+    _write_files(page)
     names: dict[str, object] = {}
     for block in blocks_of(page):
         if block.language == "python":
@@ -46,12 +47,21 @@ def test_programs_have_no_errors(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_end_well_and_print_what_is_shown(page: Path, beside_the_examples: None) -> None:
+    _write_files(page)
     for command in commands_of(page):
         words = [part for word in shlex.split(command.line, comments=True) for part in sorted(glob.glob(word)) or [word]]
         if words[:1] == ["tilewright"]:
             _run(command, words[1:])
         else:
             _exists(words)
+
+
+def _write_files(page: Path) -> None:
+    """A program whose first line is a comment with a file's name is that file."""
+    for block in blocks_of(page):
+        name = re.match(r"# (\w+\.tw)\n", block.text)
+        if block.language == "tw" and name:
+            Path(name[1]).write_text(block.text)
 
 
 def _run(command: Command, words: list[str]) -> None:

@@ -81,8 +81,9 @@ def row_softmax(module: Module, **options: Any) -> tuple[Report, bool]:
 def split_sum(module: Module, **options: Any) -> tuple[Report, bool]:
     values = np.arange(1000, dtype=np.float32)
     partial, ticket, output = np.zeros(6, np.float32), np.zeros(1, np.uint32), np.zeros(1, np.float32)
-    report = launch(module, "split_sum", (6,), (128,), args=[values, partial, ticket, output, 1000], max_steps=STEPS,
-                    **options)
+    report = launch(
+        module, "split_sum", (6,), (128,), args=[values, partial, ticket, output, 1000], max_steps=STEPS, **options
+    )
     return report, bool(output[0] == 499500)
 
 
@@ -100,8 +101,16 @@ def specialised(module: Module, **options: Any) -> tuple[Report, bool]:
     a, b = (rng.normal(size=shape).astype(np.float16) for shape in ((100, 456), (72, 456)))
     c = np.full((100, 72), np.nan, np.float32)
     maps = [TensorMap.tiled(a, box=(64, 128), swizzle=128), TensorMap.tiled(b, box=(64, 64), swizzle=128)]
-    report = launch(module, "specialised", (2, 1), (384,), shared_bytes=3 * 24576 + 48, args=[*maps, c, 100, 72, 456],
-                    max_steps=STEPS, **options)
+    report = launch(
+        module,
+        "specialised",
+        (2, 1),
+        (384,),
+        shared_bytes=3 * 24576 + 48,
+        args=[*maps, c, 100, 72, 456],
+        max_steps=STEPS,
+        **options,
+    )
     wide = a.astype(np.float64), b.astype(np.float64).T
     return report, close(c, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), 20)
 
@@ -132,13 +141,22 @@ SUBJECTS = (
 
 DELETED = re.compile(
     r"^(bar\.sync|barrier\.sync|bar\.warp|cp\.async\.(commit_group|wait_group|bulk\.(commit_group|wait_group))"
-    r"|wgmma\.(fence|commit_group|wait_group)|mbarrier\.(init|arrive|expect_tx)|fence|membar|barrier\.cluster)")
+    r"|wgmma\.(fence|commit_group|wait_group)|mbarrier\.(init|arrive|expect_tx)|fence|membar|barrier\.cluster)"
+)
 EQUIVALENT: dict[tuple[str, str, str], str] = {
-    ("mma_pipeline", "sync-delete", "cp.async.commit_group"): "the prologue's groups may merge when the waits count later ones",
+    (
+        "mma_pipeline",
+        "sync-delete",
+        "cp.async.commit_group",
+    ): "the prologue's groups may merge when the waits count later ones",
     ("specialised", "sync-delete", "fence.mbarrier_init"): "fence.proxy.async after it orders the same writes",
     ("specialised", "sync-delete", "fence.proxy.async"): "fence.mbarrier_init before it orders the same writes",
     ("specialised", "sync-delete", "wgmma.fence"): "inside the loop only wgmma itself touches the accumulators",
-    ("split_sum", "sync-delete", "bar.sync#8"): "thread 0 alone reads what it wrote itself in the last step of the tree",
+    (
+        "split_sum",
+        "sync-delete",
+        "bar.sync#8",
+    ): "thread 0 alone reads what it wrote itself in the last step of the tree",
 }
 """Survivors that change nothing a program may rely on, by (subject, kind, start of the instruction), with the reason;
 ``#n`` picks the n-th such instruction of the kernel."""
@@ -155,8 +173,16 @@ def _edits(code: str) -> Iterator[tuple[str, str]]:
         yield "sync-barrier-id", re.sub(r"bar\.sync(\s+)\S+;", r"bar.sync\g<1>7, 32;", code)
     if "ldmatrix" in code:
         yield "trans", code.replace(".trans", "") if ".trans" in code else code.replace(".x4.", ".x4.trans.")
-    for old, new in (("setp.lt", "setp.le"), ("setp.ge", "setp.gt"), ("setp.gt", "setp.ge"), ("setp.ne", "setp.eq"),
-                     ("sub.f32", "add.f32"), ("add.f32", "sub.f32"), ("max.f32", "min.f32"), ("xor.b32", "or.b32")):
+    for old, new in (
+        ("setp.lt", "setp.le"),
+        ("setp.ge", "setp.gt"),
+        ("setp.gt", "setp.ge"),
+        ("setp.ne", "setp.eq"),
+        ("sub.f32", "add.f32"),
+        ("add.f32", "sub.f32"),
+        ("max.f32", "min.f32"),
+        ("xor.b32", "or.b32"),
+    ):
         if code.startswith(old):
             yield "operator", code.replace(old, new, 1)
     immediate = re.search(r", (\d+);$", code)
@@ -186,7 +212,7 @@ def mutants(subject: Subject) -> list[Mutant]:
         if index + 1 not in executed_lines(subject):
             continue
         for kind, replacement in _edits(code):
-            changed = [*lines[:index], replacement, *lines[index + 1:]]
+            changed = [*lines[:index], replacement, *lines[index + 1 :]]
             found.append(Mutant(subject, kind, index + 1, "\n".join(changed)))
     return found
 
@@ -213,7 +239,7 @@ def excuse(mutant: Mutant) -> str | None:
     for (name, kind, pattern), reason in EQUIVALENT.items():
         start, _, which = pattern.partition("#")
         places = [i + 1 for i in range(entry, len(lines)) if lines[i].strip().startswith(start)]
-        chosen = places if not which else places[int(which) - 1:int(which)]
+        chosen = places if not which else places[int(which) - 1 : int(which)]
         if (name, kind) == (mutant.subject.name, mutant.kind) and mutant.line in chosen:
             return reason
     return None
@@ -232,9 +258,12 @@ def main() -> None:
     parser.add_argument("--sample", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only")
+    parser.add_argument("--sync", action="store_true", help="only synchronisation mutants")
     options = parser.parse_args()
     table: dict[str, list[int]] = {}
     for mutant in choose(options.sample, options.seed, options.only):
+        if options.sync and not mutant.synchronisation:
+            continue
         how, reason = killed(mutant), None
         row = table.setdefault(mutant.kind, [0, 0, 0])
         row[0] += 1
@@ -243,7 +272,10 @@ def main() -> None:
             reason = excuse(mutant)
             row[2] += reason is not None
             code = (FOLDER / f"{mutant.subject.file}.ptx").read_text().split("\n")[mutant.line - 1].strip()
-            print(f"survivor {mutant.subject.name} {mutant.kind} line {mutant.line}: {code[:90]} {reason or ''}", flush=True)
+            print(
+                f"survivor {mutant.subject.name} {mutant.kind} line {mutant.line}: {code[:90]} {reason or ''}",
+                flush=True,
+            )
     for kind, (count, dead, excused) in sorted(table.items()):
         print(f"{kind:18s} {count:5d} mutants, {dead:5d} killed, {excused:4d} equivalent")
 

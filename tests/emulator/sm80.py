@@ -9,9 +9,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
-
 from tests.data_classes import fill
 from tests.library_cases import CASES, FOLDER, Case
+
 from tilewright.compiler import sources
 from tilewright.compiler.driver import instance_of
 from tilewright.compiler.jobs import Job, artifact_of

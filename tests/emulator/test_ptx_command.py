@@ -14,7 +14,17 @@ SOFTMAX = [FIXTURE, "--entry", "row_softmax", "--grid", "3", "--block", "64", "-
 
 
 def test_a_clean_run_returns_zero_and_writes_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [*SOFTMAX, "--arg", "f32[5,77]=empty", "--arg", "i32=5", "--arg", "i32=77", "--check", "memory,performance"]
+    arguments = [
+        *SOFTMAX,
+        "--arg",
+        "f32[5,77]=empty",
+        "--arg",
+        "i32=5",
+        "--arg",
+        "i32=77",
+        "--check",
+        "memory,performance",
+    ]
     assert main([*arguments, "--report", str(tmp_path / "out.json")]) == 0
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["completed"] and data["findings"] == [] and data["counters"]["instructions"]

@@ -43,14 +43,23 @@ def matmul_kernel(a, b, c, m, n, k, rows: tl.constexpr, columns: tl.constexpr, d
     total = tl.zeros((rows, columns), tl.float32)
     for step in range(0, tl.cdiv(k, depth)):
         rest = k - step * depth
-        total = tl.dot(tl.load(left, mask=inner[None, :] < rest, other=0.0),
-                       tl.load(right, mask=inner[:, None] < rest, other=0.0), total)
+        total = tl.dot(
+            tl.load(left, mask=inner[None, :] < rest, other=0.0),
+            tl.load(right, mask=inner[:, None] < rest, other=0.0),
+            total,
+        )
         left += depth
         right += depth * n
-    tl.store(c + row[:, None] * n + column[None, :], total.to(c.dtype.element_ty), mask=(row[:, None] < m) & (column[None, :] < n))
+    tl.store(
+        c + row[:, None] * n + column[None, :],
+        total.to(c.dtype.element_ty),
+        mask=(row[:, None] < m) & (column[None, :] < n),
+    )
 
 
-def build(function: Any, signature: dict[str, str], constants: dict[str, int], architecture: int, **options: Any) -> Any:
+def build(
+    function: Any, signature: dict[str, str], constants: dict[str, int], architecture: int, **options: Any
+) -> Any:
     """Module, entry name and dynamic shared bytes of a kernel compiled without a GPU."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -60,7 +69,9 @@ def build(function: Any, signature: dict[str, str], constants: dict[str, int], a
         warnings.simplefilter("ignore")
         kernel = triton.compile(
             ASTSource(fn=triton.jit(function), signature=signature, constexprs=constants, attrs=attributes),
-            target=GPUTarget("cuda", architecture, 32), options={"num_warps": 4, **options})
+            target=GPUTarget("cuda", architecture, 32),
+            options={"num_warps": 4, **options},
+        )
     module = Module.parse(kernel.asm["ptx"])
     return module, next(iter(module.entries)), kernel.metadata.shared
 
@@ -68,8 +79,17 @@ def build(function: Any, signature: dict[str, str], constants: dict[str, int], a
 def run(built: Any, grid: tuple[int, ...], args: list[Any], mode: tuple[str, str, int]) -> None:
     module, entry, shared = built
     padding = [0] * (len(module.entries[entry].parameters) - len(args))
-    report = launch(module, entry, grid, (128,), shared_bytes=shared, args=[*args, *padding], schedule=mode[0],
-                    completion=mode[1], seed=mode[2])
+    report = launch(
+        module,
+        entry,
+        grid,
+        (128,),
+        shared_bytes=shared,
+        args=[*args, *padding],
+        schedule=mode[0],
+        completion=mode[1],
+        seed=mode[2],
+    )
     assert report.errors == [], [str(finding) for finding in report.errors]
     assert report.completed
 
@@ -78,7 +98,9 @@ def run(built: Any, grid: tuple[int, ...], args: list[Any], mode: tuple[str, str
 @pytest.mark.parametrize("name", ["softmax", "layernorm"])
 def test_row_kernels(name: str, architecture: int) -> None:
     function = softmax_kernel if name == "softmax" else layernorm_kernel
-    built = build(function, {"x": "*fp16", "y": "*fp16", "columns": "i32", "block": "constexpr"}, {"block": 512}, architecture)
+    built = build(
+        function, {"x": "*fp16", "y": "*fp16", "columns": "i32", "block": "constexpr"}, {"block": 512}, architecture
+    )
     x = np.random.default_rng(1).normal(size=(3, 400)).astype(np.float16)
     wide = x.astype(np.float64)
     if name == "softmax":
@@ -94,8 +116,17 @@ def test_row_kernels(name: str, architecture: int) -> None:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_pipelined_matmul(architecture: int) -> None:
-    signature = {"a": "*fp16", "b": "*fp16", "c": "*fp16", "m": "i32", "n": "i32", "k": "i32", "rows": "constexpr",
-                 "columns": "constexpr", "depth": "constexpr"}
+    signature = {
+        "a": "*fp16",
+        "b": "*fp16",
+        "c": "*fp16",
+        "m": "i32",
+        "n": "i32",
+        "k": "i32",
+        "rows": "constexpr",
+        "columns": "constexpr",
+        "depth": "constexpr",
+    }
     built = build(matmul_kernel, signature, {"rows": 64, "columns": 64, "depth": 32}, architecture, num_stages=3)
     m, n, k = 80, 64, 272
     rng = np.random.default_rng(2)

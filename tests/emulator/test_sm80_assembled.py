@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from tests.emulator.sm80 import artifact, case_of, facts_for
+
 from tilewright.passes.gpu.ptx import Chip, ToolMissing, assemble, opcode_counts, tool
 
 SIZES = {"M": 1024, "N": 1024, "K": 1024, "C": 1024}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tests.emulator.sm80 import CHECKS, POLICIES, Checked, case_of, drawn, facts_for
 
 GRID = [("random", "one"), ("cancelling", "ragged"), ("integers", "prime")]
@@ -13,7 +12,9 @@ ROWS = [
     ("f32", "softmax_backward"), ("f16", "softmax"), ("f16", "rmsnorm"), ("bf16", "layernorm_train"),
     ("bf16", "log_softmax"), ("f64", "softmax"), ("f64", "layernorm"),
 ]  # fmt: skip
-ALIGNED = [("f32", "softmax"), ("bf16", "softmax"), ("f32", "layernorm"), ("f16", "rmsnorm"), ("bf16", "layernorm_train")]
+ALIGNED = [
+    ("f32", "softmax"), ("bf16", "softmax"), ("f32", "layernorm"), ("f16", "rmsnorm"), ("bf16", "layernorm_train"),
+]  # fmt: skip
 
 
 def sizes_of(kernel: str, rows: int, columns: int) -> dict[str, int]:

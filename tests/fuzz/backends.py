@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from typing import Any
 
 import tilewright
 from tests.fuzz.program import Program
 from tilewright.compiler.emit import emit
 from tilewright.compiler.language import typed
+from tilewright.compiler.pipeline import Settings, compile_typed
+from tilewright.compiler.target import Target
 from tilewright.dialect import ods
 from tilewright.dialect.interpret.tensor import run_tensor
+from tilewright.passes.base import Instrument
+from tilewright.passes.cpu.target import host
+from tilewright.passes.tile.rule import Machine
+from tilewright.runtime.artifact import Artifact
+from tilewright.runtime.loading import program_for
 
 
 def tensor_level(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
@@ -23,5 +32,45 @@ def tensor_level(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
 def native(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
     """Native code, compiled in process and called through the public door."""
     result = tilewright.jit(program.source)(**program.arguments, **program.types, **program.consts)
+    return _named(kernel, result)
+
+
+def native_small(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
+    """Native code in small tiles for vectors of four, chosen quickly: all of our passes, and little of LLVM's."""
+    return _compiled_and_run(program, kernel, small_target(program.seed), Settings())
+
+
+def native_judged(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
+    """The same, and the interpreters run the IR before and after each pass on other data."""
+    return _compiled_and_run(program, kernel, small_target(program.seed), Settings(verify=True))
+
+
+def small_target(seed: int) -> Target:
+    """This CPU as if its vectors had four lanes, with tiles that extents of one to six fill, overlap and undercut."""
+    choice = random.Random(f"target {seed}")
+    machine = Machine(
+        lanes=4,
+        unroll=choice.choice((1, 1, 2)),
+        long_unroll=1,
+        rows=choice.choice((1, 2, 3)),
+        columns=choice.choice((4, 4, 8)),
+        depth=choice.choice((1, 2, 4)),
+        row_block=choice.choice((6, 12)),
+        column_block=8,
+        cell_rows=12,
+        cell_vectors=choice.choice((8, 16)),
+    )
+    return Target("cpu", ("cpu",), cpu=replace(host(), lanes=4, effort=0), machine=machine)
+
+
+def _compiled_and_run(
+    program: Program, kernel: typed.TypedKernel, target: Target, settings: Settings
+) -> dict[str, Any]:
+    built = compile_typed(kernel, target, settings, Instrument())
+    artifact = Artifact(built.plan, target.description(), built.code, {}, {})
+    return _named(kernel, program_for(artifact, "cpu", threads=1)(**program.arguments))
+
+
+def _named(kernel: typed.TypedKernel, result: Any) -> dict[str, Any]:
     names = [tensor.name for tensor in kernel.outputs]
     return dict(zip(names, result if len(names) > 1 else (result,), strict=True))

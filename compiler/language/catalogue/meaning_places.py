@@ -279,6 +279,15 @@ ORDER = (
         "kernel f[N](x: f32[N], w: f32[N]) -> (y: f32[N]):\n    w[i] = 2 * x[i]\n    y[i] = w[i]\n",
         "kernel f[N](x: f32[N], inout w: f32[N]) -> (y: f32[N]):\n    w[i] = 2 * x[i]\n    y[i] = w[i]\n",
     ),
+    _file(
+        "TW0611",
+        "A schedule setting that means nothing",
+        "Settings are `tile i=64` or `tile s.i=64` for an index of the kernel (of statement `s`), `split`, `warps`, "
+        "`stages`, `cluster` and `vector` with a number. Each must find its place in some launch: an index that no "
+        "launch keeps, an option that the target has no use for, or more than 256 points in registers is refused.",
+        "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = 2 * x[i]\n\nschedule f for cpu:\n    tile j=64\n",
+        "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = 2 * x[i]\n\nschedule f for cpu:\n    tile i=64\n",
+    ),
 )
 
 MISSING = (

@@ -11,6 +11,7 @@ from tilewright.compiler.language.check.context import Context, Scope, Shaped
 from tilewright.compiler.language.check.dtypes import ERROR, plain
 from tilewright.compiler.language.check.lower import Lowering
 from tilewright.compiler.language.check.problems import Problems, note
+from tilewright.compiler.language.check.schedules import check_schedules
 from tilewright.compiler.language.check.walk import indices_of, parts, reads_values
 
 
@@ -56,6 +57,7 @@ class _KernelCheck:
         self._check_statements()
         inputs = signature.tensors_of(context, kernel.tensors)
         outputs = signature.tensors_of(context, kernel.outputs)
+        settings = check_schedules(schedules, self.statements, self.problems)
         if len(self.problems.found) > before:
             return None
         return typed.TypedKernel(
@@ -72,7 +74,7 @@ class _KernelCheck:
             outputs,
             tuple(self.tables),
             tuple(s for _, s in sorted(self.typed.items()) if s is not None),
-            tuple(_settings(schedule) for schedule in schedules),
+            settings,
         )
 
     def _needed_checks(self) -> list[typed.LaunchCheck]:
@@ -321,18 +323,3 @@ def _operations(expr: typed.Expr) -> int:
         total += not isinstance(one, typed.Literal | typed.Index | typed.Dim)
         pending += parts(one)
     return total
-
-
-def _settings(schedule: tree.Schedule) -> tuple[str, tuple[typed.ScheduleSetting, ...]]:
-    settings = []
-    for line in schedule.lines:
-        for argument in line.arguments:
-            key = (line.name.id, *(part.id for part in argument.key))
-            settings.append(typed.ScheduleSetting(key, _setting_value(argument.value), argument.span))
-    return schedule.target.id, tuple(settings)
-
-
-def _setting_value(expr: tree.Expr) -> int | str:
-    if isinstance(expr, tree.Number) and isinstance(expr.value, int):
-        return expr.value
-    return expr.id if isinstance(expr, tree.Name) else expr.span.text

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tilewright.passes.cpu import polynomials, trigonometry
-from tilewright.passes.cpu.emit import Emitter, element_of
-from tilewright.passes.cpu.machine import is_half, rounded, to_f32
-from tilewright.passes.cpu.trigonometry import by_lane
+from tilewright.passes.machine import polynomials, trigonometry
+from tilewright.passes.machine.elements import is_half, rounded, to_f32
+from tilewright.passes.machine.emit import Emitter, element_of
+from tilewright.passes.machine.trigonometry import by_lane
 
 Function = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from tilewright.passes.cpu.emit import Emitter
+from tilewright.passes.machine.emit import Emitter
 
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440054690583e-4  # LN2_HIGH has 9 bits: products with an exponent are exact
 LOG2_E = 1.4426950408889634

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu.emit import Emitter, element_of
+from tilewright.passes.machine.emit import Emitter, element_of
 
 BITS = {"i1": 1, "i8": 8, "i16": 16, "f16": 16, "bf16": 16, "i32": 32, "f32": 32, "i64": 64, "f64": 64, "index": 64}
 

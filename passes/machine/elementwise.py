@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from tilewright.dialect.mlir import ir
-from tilewright.passes.cpu import math
-from tilewright.passes.cpu.emit import Emitter, element_of
-from tilewright.passes.cpu.machine import from_f32, is_half, machine_type, rounded, to_f32
+from tilewright.passes.machine import math
+from tilewright.passes.machine.elements import from_f32, is_half, machine_type, rounded, to_f32
+from tilewright.passes.machine.emit import Emitter, element_of
 
 Rule = Callable[..., Any]
 

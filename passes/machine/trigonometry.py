@@ -10,9 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tilewright.passes.cpu.emit import Emitter, lanes_of
-from tilewright.passes.cpu.place import any_lane
-from tilewright.passes.cpu.polynomials import above, below, horner
+from tilewright.passes.machine.emit import Emitter, any_lane, lanes_of
+from tilewright.passes.machine.polynomials import above, below, horner
 
 TWO_OVER_PI = 0.6366197723675814
 HALF_PI_HIGH, HALF_PI_LOW = 1.5707963267948966, 6.123233995736766e-17

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect.mlir import dialect, ir
-from tilewright.passes.cpu.library import Library
-from tilewright.passes.cpu.target import CpuTarget
+from tilewright.passes.machine.library import Library
+from tilewright.passes.machine.target import Arithmetic
 
 FLOAT_PREDICATES = {
     "oeq": 1, "ogt": 2, "oge": 3, "olt": 4, "ole": 5, "one": 6, "ord": 7,
@@ -38,7 +38,7 @@ class Frame:
 class Emitter:
     """Writes ops into one function. ``level`` is the frame that receives the next op."""
 
-    def __init__(self, target: CpuTarget, library: Library, entry: Any) -> None:
+    def __init__(self, target: Arithmetic, library: Library, entry: Any) -> None:
         dialect("llvm")
         self.target = target
         self.library = library
@@ -314,3 +314,9 @@ def lanes_of(type_: Any) -> int | None:
 def element_of(type_: Any) -> Any:
     """The element type of a vector or tensor type, the type itself otherwise."""
     return type_.element_type if isinstance(type_, ir.ShapedType) else type_
+
+
+def any_lane(emitter: Emitter, mask: Any) -> Any:
+    """i1: is any lane of an i1 vector set."""
+    kind = ir.Attribute.parse("#vector.kind<or>")
+    return emitter.value("vector.reduction", emitter.i1, mask, kind=kind)
