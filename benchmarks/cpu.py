@@ -21,14 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.peers import Case, cases, torch_peers
 
 import tilewright as tw
-from benchmarks.peers import Case, cases, torch_peers
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 LIBRARY = ROOT / "compiler" / "library"
-ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TILEWRIGHT_THREADS")}
+ONE_THREAD = {
+    name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TILEWRIGHT_THREADS")
+}
 AGREEMENT = 2e-3  # largest difference to the peer, in units of its largest value: the tanh form of gelu is this far off
 TITLES = {"kernel": "kernel", "size": "size", "ms": "ms", "numpy": "NumPy / ours", "torch": "PyTorch / ours"}
 START, END = "<!-- numbers -->\n", "<!-- /numbers -->"
@@ -118,7 +120,8 @@ def measure_case(case: Case, torch_peer: Callable[..., Any] | None, rounds: int)
     best = interleaved(calls, rounds)
     ratios = {name: round(best[name] / best["ours"], 3) for name in calls if name != "ours"}
     return {
-        "kernel": case.kernel, "size": case.size, "first_call_ms": round(1e3 * first, 1), "difference": float(f"{error:.1e}"),
+        "kernel": case.kernel, "size": case.size, "first_call_ms": round(1e3 * first, 1),
+        "difference": float(f"{error:.1e}"),
         "ms": {name: round(1e3 * seconds, 4) for name, seconds in best.items()}, "ratios": ratios,
     }  # fmt: skip
 
@@ -179,9 +182,10 @@ def table(record: Mapping[str, Any]) -> str:
 def headline(record: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{title} {record[key]}" for key, title in (("numpy", "NumPy"), ("torch", "PyTorch"))
                          if key in record)  # fmt: skip
+    busy = f"; {record['cores']} cores with a load of {record['busy']}" if record["busy"] > record["cores"] else ""
     return (
-        f"{record['cpu']} ({record['llvm_cpu']}), one thread, f32, CPU time, best of {record['rounds']} calls taken in "
-        f"turns; {versions}; {record['date']}. Above 1, ours is faster."
+        f"{record['cpu']} ({record['llvm_cpu']}){busy}; one thread, f32, CPU time, best of {record['rounds']} calls "
+        f"taken in turns; {versions}; {record['date']}. Above 1, ours is faster."
     )
 
 

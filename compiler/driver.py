@@ -19,7 +19,7 @@ from tilewright.compiler.sources import Program, program
 from tilewright.compiler.target import Target, find
 from tilewright.compiler.worker import compile_apart
 from tilewright.runtime.artifact import Artifact
-from tilewright.runtime.errors import CallError
+from tilewright.runtime.errors import CallError, DeviceError
 from tilewright.runtime.facts import ALIGNMENT
 from tilewright.runtime.launch import Program as Runnable
 from tilewright.runtime.loading import program_for
@@ -77,7 +77,10 @@ class Compiled:
 
     @property
     def resources(self) -> dict[str, Any]:
-        """Registers, spills, shared memory and the like, by launch."""
+        """Registers, spills, shared memory and the like, by launch; ``DeviceError`` TW1210 where ptxas was missing."""
+        if "ptx" in self.artifact.code and "resources.json" not in self.artifact.notes:
+            raise DeviceError("TW1210", f"{self.__name__} was compiled without ptxas",
+                              remedy="pip install 'tilewright[cuda]'")  # fmt: skip
         return dict(json.loads(self.artifact.notes.get("resources.json", "{}")))
 
     def save(self, path: str | Path) -> None:

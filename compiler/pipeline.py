@@ -13,7 +13,7 @@ from typing import Any
 from tilewright.compiler.back_ends import Built, gpu, native
 from tilewright.compiler.emit import emit
 from tilewright.compiler.explain import reasons
-from tilewright.compiler.interface import attach, attached, interface_of
+from tilewright.compiler.interface import ATTRIBUTE, attach, attached, interface_of
 from tilewright.compiler.judge import semantics_for
 from tilewright.compiler.language.typed import TypedKernel
 from tilewright.compiler.target import Target
@@ -28,15 +28,18 @@ from tilewright.passes.tensor.common import Common
 from tilewright.passes.tensor.factor import Factor
 from tilewright.passes.tensor.fuse import Fuse
 from tilewright.passes.tensor.partition import Partition
+from tilewright.passes.tensor.siblings import Siblings
 from tilewright.passes.tensor.simplify import Simplify
 from tilewright.passes.tile.bounds import SplitEdges
 from tilewright.passes.tile.facts import StateFacts
 from tilewright.passes.tile.tile import TileLaunches
-from tilewright.passes.tile.written import Setting, attach_settings, attached_settings
+from tilewright.passes.tile.written import WRITTEN, Setting, attach_settings, attached_settings
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.plan import Plan
 
 LEVELS = ("tensor", "plan", "tile", "tile-gpu")
+CARRIED = (ATTRIBUTE, WRITTEN)
+"""Module attributes that every level has."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,10 @@ def compile_module(module: Any, level: str, target: Target, settings: Settings, 
         instrument = replace(instrument, semantics=semantics_for(module, interface))
     passed = LEVELS[1 : LEVELS.index(level) + 1] + (LEVELS[:1] if level != "tensor" else ())
     notes: dict[str, str] = {}
-    written = attached_settings(module)
-    for stage, passes in road(target, settings, written):
+    for stage, passes in road(target, settings, attached_settings(module)):
         if stage in passed:
             continue
-        module = _run(module, passes, instrument, interface, written)
+        module = _run(module, passes, instrument)
         if settings.keep:
             notes |= level_notes(module, stage, target)
     return back_end(module, interface, target, settings, notes)
@@ -96,19 +98,21 @@ def written_for(kernel: TypedKernel, target: Target) -> tuple[Setting, ...]:
     return tuple(Setting(item.key, item.value) for settings in blocks for item in settings)
 
 
-def _run(
-    module: Any, passes: Sequence[Pass], instrument: Instrument, interface: Plan, written: tuple[Setting, ...]
-) -> Any:
+def _run(module: Any, passes: Sequence[Pass], instrument: Instrument) -> Any:
     """The module after ``passes``, complete also where a pass was the last one wanted: with interface and settings."""
+    carried = [(name, module.operation.attributes[name]) for name in CARRIED if name in module.operation.attributes]
     try:
         module = run_passes(module, passes, instrument)
     except Stopped as stop:
-        attach(stop.module, interface)
-        attach_settings(stop.module, written)
+        _carry(carried, stop.module)
         raise
-    attach(module, interface)
-    attach_settings(module, written)
+    _carry(carried, module)
     return module
+
+
+def _carry(attributes: Sequence[tuple[str, Any]], module: Any) -> None:
+    for name, attribute in attributes:
+        module.operation.attributes[name] = attribute
 
 
 def level_notes(module: Any, level: str, target: Target) -> dict[str, str]:
@@ -124,8 +128,9 @@ def road(target: Target, settings: Settings, written: tuple[Setting, ...] = ()) 
 
     ``written`` are the settings of the kernel's schedule block. Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
     """
+    clean: tuple[Pass, ...] = (Simplify(), Axes(), Common())
     stages: list[tuple[str, list[Pass]]] = [
-        ("tensor", [Simplify(), Axes(), Common(), Factor(), Fuse(), Simplify(), Axes(), Common()]),
+        ("tensor", [*clean, Factor(), Fuse(), *clean, Siblings(), Common()]),
         ("plan", [Partition()]),
         ("tile", [TileLaunches(target.machine, settings.schedules, written), SplitEdges()]),
     ]
@@ -134,7 +139,7 @@ def road(target: Target, settings: Settings, written: tuple[Setting, ...] = ()) 
     return [(level, enabled(passes, settings.disabled)) for level, passes in stages]
 
 
-OPTIONAL = frozenset({"simplify", "axes", "common", "factor", "fuse", "bounds"})
+OPTIONAL = frozenset({"simplify", "axes", "common", "factor", "fuse", "siblings", "bounds"})
 """Passes that only make code better: each may be left out, and results stay right."""
 
 

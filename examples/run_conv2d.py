@@ -13,7 +13,9 @@ HERE = Path(__file__).parent
 def by_taps(x: Any, w: Any, b: Any, stride: int, pad: int) -> Any:
     """The same in NumPy: one matrix product per tap of the filter."""
     padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    height, width = (1 + (size + 2 * pad - taps) // stride for size, taps in zip(x.shape[1:3], w.shape[1:3], strict=True))
+    height, width = (
+        1 + (size + 2 * pad - taps) // stride for size, taps in zip(x.shape[1:3], w.shape[1:3], strict=True)
+    )
     y = np.zeros((x.shape[0], height, width, w.shape[0])) + b
     for r in range(w.shape[1]):
         for s in range(w.shape[2]):

@@ -36,6 +36,10 @@ class Pass(ABC):
         """The name by which this entry of a pipeline is told, timed and stopped at."""
         return self.name
 
+    def joined(self, following: Pass) -> Pass | None:
+        """One pass that does this and then ``following`` at less cost; None where there is none."""
+        return None
+
 
 @dataclass(frozen=True)
 class NativePass(Pass):
@@ -107,7 +111,7 @@ class Record:
 class Instrument:
     """What happens around every pass. The default verifies and checks levels, and nothing else.
 
-    `print_changed` gets text after each pass that changed something, and one line for each that did not. `folder` gets
+    Passes that can be joined run as one unless `each` is set or something is done between them. `print_changed` gets text after each pass that changed something, and one line for each that did not. `folder` gets
     one file a pass, numbered. `semantics` makes the interpreters judge each pass. `stop_after` raises `Stopped`.
     """
 
@@ -117,11 +121,17 @@ class Instrument:
     folder: Path | None = None
     stop_after: str | None = None
     semantics: Semantics | None = None
+    each: bool = False
     record: Record = field(default_factory=Record)
 
     @property
     def watches_text(self) -> bool:
         return self.print_changed is not None or self.folder is not None
+
+    @property
+    def looks_between(self) -> bool:
+        """Whether every pass must leave a module of its own."""
+        return self.each or self.watches_text or self.semantics is not None or self.stop_after is not None
 
 
 @dataclass
@@ -199,10 +209,23 @@ def run_passes(module: Any, passes: Sequence[Pass], instrument: Instrument | Non
     Raises `PassFault` for a pass that leaves invalid IR or changes the meaning, `IllegalOp` for an op above or below
     its level, `Stopped` after ``stop_after``. What a pass itself raises comes out unchanged.
     """
-    watch = _Watch(instrument or Instrument())
+    instrument = instrument or Instrument()
+    watch = _Watch(instrument)
     watch.start(module)
-    for step in passes:
+    for step in passes if instrument.looks_between else _joined(passes):
         started = time.perf_counter()
         module = step.run(module)
         watch.after(step, module, time.perf_counter() - started)
     return module
+
+
+def _joined(passes: Sequence[Pass]) -> list[Pass]:
+    """The same work in fewer passes."""
+    steps: list[Pass] = []
+    for step in passes:
+        together = steps[-1].joined(step) if steps else None
+        if together is None:
+            steps.append(step)
+        else:
+            steps[-1] = together
+    return steps

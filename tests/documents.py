@@ -1,8 +1,8 @@
 """Owns reading the Markdown pages: their code blocks, and whether an excerpt stands in the text it is taken from.
 
-In an excerpt ``…`` stands for anything, lines may be left out, and the names of values (``%x``), maps (``#map``) and type
-aliases (``!t0``) may be replaced by more telling ones: each stands for one real name, different ones of a line for
-different ones. (Two may stand for one elsewhere: regions use names again.) Locations are left out.
+In an excerpt ``…`` stands for anything, lines may be left out, and the names of values (``%x``), maps (``#map``) and
+type aliases (``!t0``) may be replaced by more telling ones: each stands for one real name, different ones of a line
+for different ones. (Two may stand for one elsewhere: regions use names again.) Locations are left out.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def missing(shown: str, real: str) -> str | None:
     wanted = [line.strip() for line in shown.splitlines() if line.strip() not in ("", "…", "...")]
     lines = [_LOCATION.sub("", line).strip() for line in real.splitlines()]
     furthest = 0
-    pending = [(0, 0, ())]  # how many lines are found, where to look on, and the names so far
+    # how many lines are found, where to look on, and the names so far
+    pending: list[tuple[int, int, tuple[tuple[str, str], ...]]] = [(0, 0, ())]
     while pending:
         count, start, names = pending.pop()
         if count == len(wanted):
@@ -96,7 +97,8 @@ def missing(shown: str, real: str) -> str | None:
 
 def _matched(shown: str, real: str, names: dict[str, str]) -> dict[str, str] | None:
     """``names`` with what this line adds; None where the line does not fit. A name stands for one real name."""
-    parts, order = [], []
+    parts: list[str] = []
+    order: list[str] = []
     position = 0
     for match in re.finditer(rf"{_NAME.pattern}|…", shown):
         parts.append(re.escape(shown[position : match.start()]))
@@ -114,5 +116,7 @@ def _matched(shown: str, real: str, names: dict[str, str]) -> dict[str, str] | N
     if found is None:
         return None
     new = {name: found[f"n{number}"] for number, name in enumerate(order)}
-    here = {name: real_name for name, real_name in {**names, **new}.items() if re.search(rf"{re.escape(name)}\b", shown)}
+    here = {
+        name: real_name for name, real_name in {**names, **new}.items() if re.search(rf"{re.escape(name)}\b", shown)
+    }
     return {**names, **new} if len(set(here.values())) == len(here) else None

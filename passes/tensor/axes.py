@@ -14,22 +14,20 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tilewright.dialect.tensor import ReadMode
-from tilewright.passes.base import Pass
 from tilewright.passes.tensor.moves import Moved, reordered, rewrite
 from tilewright.passes.tensor.program import Comprehension, Program, Source, positions_of
 from tilewright.passes.tensor.structure import Digest, Structure, digest_of
-from tilewright.passes.tensor.transform import transform
+from tilewright.passes.tensor.transform import ProgramPass
 
 
 @dataclass(frozen=True)
-class Axes(Pass):
+class Axes(ProgramPass):
     """See the module."""
 
     name: ClassVar[str] = "axes"
-    result_level: ClassVar[str | None] = "tensor"
 
-    def run(self, module: Any) -> Any:
-        return transform(module, order_axes)
+    def change(self, program: Program) -> Program:
+        return order_axes(program)
 
 
 def order_axes(program: Program) -> Program:

@@ -10,25 +10,23 @@ Does not handle: comprehensions that differ in the order of their axes or in the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tilewright.dialect.folds import FoldKind, arity
-from tilewright.passes.base import Pass
 from tilewright.passes.tensor.moves import Moved, rewrite
 from tilewright.passes.tensor.program import Apply, Comprehension, Node, Program, rebuild
 from tilewright.passes.tensor.structure import Digest, Structure, digest_of, is_commutative
-from tilewright.passes.tensor.transform import transform
+from tilewright.passes.tensor.transform import ProgramPass
 
 
 @dataclass(frozen=True)
-class Common(Pass):
+class Common(ProgramPass):
     """See the module."""
 
     name: ClassVar[str] = "common"
-    result_level: ClassVar[str | None] = "tensor"
 
-    def run(self, module: Any) -> Any:
-        return transform(module, share)
+    def change(self, program: Program) -> Program:
+        return share(program)
 
 
 def share(program: Program) -> Program:

@@ -11,26 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tilewright.dialect.tensor import ReadMode
-from tilewright.passes.base import Pass
 from tilewright.passes.tensor.launches import stored
 from tilewright.passes.tensor.moves import Moved, rewrite, stay
 from tilewright.passes.tensor.product import product_of, roles_of
 from tilewright.passes.tensor.program import Apply, Comprehension, Node, Program, reads_of
-from tilewright.passes.tensor.transform import transform
+from tilewright.passes.tensor.transform import ProgramPass
 
 
 @dataclass(frozen=True)
-class Factor(Pass):
+class Factor(ProgramPass):
     """See the module."""
 
     name: ClassVar[str] = "factor"
-    result_level: ClassVar[str | None] = "tensor"
 
-    def run(self, module: Any) -> Any:
-        return transform(module, factor)
+    def change(self, program: Program) -> Program:
+        return factor(program)
 
 
 def factor(program: Program) -> Program:

@@ -1,9 +1,8 @@
-"""Pass ``fuse``: producers move into their readers, siblings become one; what no output needs is gone.
+"""Pass ``fuse``: producers move into their readers; what no output needs is gone.
 
 What: a ``tw.map`` that others read is substituted into their bodies (into the elements of folds too) where that is
-cheaper than a round trip through memory; folds, and maps, over one domain that read a common element are merged into
-one with several results.
-Before -> after: ``t = a*x; y = t + z`` -> one map; ``sum[j](x)`` and ``sum[j](x*x)`` -> one fold with two results.
+cheaper than a round trip through memory.
+Before -> after: ``t = a*x; y = t + z`` -> one map.
 The rule: a map read once is always substituted; one read at n places is, if (n - 1) times its cost is at most
 ``cost.ROUND_TRIP``; at overlapping places (``p + r``) only a cheap one without folds. A fold is never substituted, so a
 contraction is never computed again in an inner loop; an output that reads folds is read back rather than recomputed
@@ -19,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from tilewright.dialect.tensor import ReadMode
-from tilewright.passes.base import Pass
 from tilewright.passes.tensor.cost import CHEAP, ROUND_TRIP, node_cost
 from tilewright.passes.tensor.moves import Moved, rewrite, stay
 from tilewright.passes.tensor.nodes import both, select, within, zero_of
@@ -33,24 +31,17 @@ from tilewright.passes.tensor.program import (
     rebuild,
     substitute,
 )
-from tilewright.passes.tensor.siblings import merge_siblings
-from tilewright.passes.tensor.transform import transform
+from tilewright.passes.tensor.transform import ProgramPass
 
 
 @dataclass(frozen=True)
-class Fuse(Pass):
-    """See the module. ``siblings`` switches the second half."""
+class Fuse(ProgramPass):
+    """See the module."""
 
     name: ClassVar[str] = "fuse"
-    result_level: ClassVar[str | None] = "tensor"
-    siblings: bool = True
 
-    def run(self, module: Any) -> Any:
-        return transform(module, self._fuse)
-
-    def _fuse(self, program: Program) -> Program:
-        fused = inline(program)
-        return merge_siblings(fused) if self.siblings else fused
+    def change(self, program: Program) -> Program:
+        return inline(program)
 
 
 def inline(program: Program) -> Program:

@@ -1,19 +1,35 @@
-"""Owns merging siblings: comprehensions over one domain that read a common element become one with several results.
+"""Pass ``siblings``: comprehensions over one domain that read a common element become one with several results.
 
-Two of them can be merged when neither needs the other; comprehensions of equal depth (the longest way from the
-arguments) never do, and merging them changes no depth, so one walk over the levels is enough.
+What: folds over one domain, and maps over one domain that read the same folds, are merged where they read an element
+in common. Two of them can be merged when neither needs the other; comprehensions of equal depth (the longest way from
+the arguments) never do, and merging them changes no depth, so one walk over the levels is enough.
+Before -> after: ``sum[j](x)`` and ``sum[j](x*x)`` -> one fold with two results.
+Needs: ``common`` before it, so that equal folds are one and no sibling is merged with its double; ``common`` after it
+shares what the merged bodies repeat. Does not handle: contractions, each with its own tiling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from tilewright.dialect.folds import arity
 from tilewright.passes.tensor.moves import Moved, Moves, stay
 from tilewright.passes.tensor.product import is_contraction
 from tilewright.passes.tensor.program import Comprehension, Program, Read, Source, positions_of
 from tilewright.passes.tensor.structure import Digest, Structure, digest_of
+from tilewright.passes.tensor.transform import ProgramPass
+
+@dataclass(frozen=True)
+class Siblings(ProgramPass):
+    """See the module."""
+
+    name: ClassVar[str] = "siblings"
+
+    def change(self, program: Program) -> Program:
+        return merge_siblings(program)
+
 
 MAX_RESULTS = 8
 """Results of one merged comprehension: each needs registers of its own."""

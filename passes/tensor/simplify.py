@@ -10,9 +10,8 @@ Does not handle: distributing or collecting float terms; ranges of values that w
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from tilewright.passes.base import Pass
 from tilewright.passes.tensor.algebra import number, simpler
 from tilewright.passes.tensor.constants import folded
 from tilewright.passes.tensor.moves import Moved, rewrite, stay
@@ -29,21 +28,20 @@ from tilewright.passes.tensor.program import (
     rebuild,
 )
 from tilewright.passes.tensor.structure import Structure
-from tilewright.passes.tensor.transform import transform
+from tilewright.passes.tensor.transform import ProgramPass
 
 MAX_STEPS = 8
 """Rules in a row on one node; each makes it smaller or brings it nearer to its normal form."""
 
 
 @dataclass(frozen=True)
-class Simplify(Pass):
+class Simplify(ProgramPass):
     """See the module."""
 
     name: ClassVar[str] = "simplify"
-    result_level: ClassVar[str | None] = "tensor"
 
-    def run(self, module: Any) -> Any:
-        return transform(module, simplify)
+    def change(self, program: Program) -> Program:
+        return simplify(program)
 
 
 def simplify(program: Program) -> Program:

@@ -15,7 +15,7 @@ from typing import Any
 from tilewright.dialect import ods
 from tilewright.passes.schedule import Block, Nest, Schedule, Where
 
-ATTRIBUTE = "tw.schedule"
+WRITTEN = "tw.schedule"
 LAUNCH_OPTIONS = ("warps", "stages", "vector")
 
 
@@ -54,15 +54,15 @@ def parse_setting(text: str) -> Setting:
 def attach_settings(module: Any, settings: Sequence[Setting]) -> None:
     """Put the settings of a kernel's schedule block on its module, so that they travel with every level."""
     if settings:
-        module.operation.attributes[ATTRIBUTE] = ods.strings([str(setting) for setting in settings])
+        module.operation.attributes[WRITTEN] = ods.strings([str(setting) for setting in settings])
 
 
 def attached_settings(module: Any) -> tuple[Setting, ...]:
     """The settings that a module carries."""
     attributes = module.operation.attributes
-    if ATTRIBUTE not in attributes:
+    if WRITTEN not in attributes:
         return ()
-    return tuple(parse_setting(text) for text in ods.string_list(attributes[ATTRIBUTE]))
+    return tuple(parse_setting(text) for text in ods.string_list(attributes[WRITTEN]))
 
 
 def apply_settings(schedule: Schedule, settings: Iterable[Setting]) -> tuple[Schedule, tuple[Setting, ...]]:

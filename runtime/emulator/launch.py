@@ -120,15 +120,18 @@ def launch(
     parameters = pack_parameters(module.entries[entry], args, memory)
     log = FindingLog(raise_on_finding)
     counters = Counters(program, options.checks("performance"))
-    completed = True
     global_races = None
     if options.checks("races"):
         global_races = GlobalRaces(memory.arena, global_cell(program), geometry)
+    completed = True
     try:
-        for ctas in _batches(program, geometry, options):
-            machine = Machine(program, geometry, options, ctas, memory.arena, parameters, log, counters, global_races)
-            Scheduler(machine).run()
-            machine.engines.finish_all()
+        with np.errstate(all="ignore"):
+            for ctas in _batches(program, geometry, options):
+                machine = Machine(
+                    program, geometry, options, ctas, memory.arena, parameters, log, counters, global_races
+                )
+                Scheduler(machine).run()
+                machine.engines.finish_all()
     except EmulationStopped:
         completed = False
     finally:

@@ -65,12 +65,9 @@ class Scheduler:
         machine = self.machine
         self.strands[0] = machine.alive.copy()
         self.age[0] = 0
-        with np.errstate(all="ignore"):
-            while True:
-                if not self.strands and not self._unblock():
-                    return
-                if self.strands:
-                    self._run_strand(*self._pick())
+        while self.strands or self._unblock():
+            if self.strands:
+                self._run_strand(*self._pick())
 
     def _pick(self) -> tuple[int, Array]:
         strands = self.strands

@@ -19,6 +19,7 @@ from tilewright.passes.cpu.target import host
 AVX2 = "+avx2" in host().features.split(",")
 """Whether this machine runs the code of which the pages speak; elsewhere outputs are not compared."""
 
+
 @pytest.fixture
 def beside_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder to write into, from which ``examples/…`` can be named, and the CPU of which the pages speak."""
@@ -29,7 +30,7 @@ def beside_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_run_in_order(page: Path, beside_the_examples: None) -> None:
     _write_files(page)
     names: dict[str, object] = {}
@@ -38,18 +39,20 @@ def test_python_blocks_run_in_order(page: Path, beside_the_examples: None) -> No
             exec(compile(block.text, block.place, "exec"), names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_programs_have_no_errors(page: Path) -> None:
     for block in blocks_of(page):
         if block.language == "tw":
             assert from_text(block.text, block.place, ROOT / "examples").module is not None
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_end_well_and_print_what_is_shown(page: Path, beside_the_examples: None) -> None:
     _write_files(page)
     for command in commands_of(page):
-        words = [part for word in shlex.split(command.line, comments=True) for part in sorted(glob.glob(word)) or [word]]
+        words = [
+            part for word in shlex.split(command.line, comments=True) for part in sorted(glob.glob(word)) or [word]
+        ]
         if words[:1] == ["tilewright"]:
             _run(command, words[1:])
         else:

@@ -3,8 +3,8 @@
     python tests/emulator/golden_ptx.py record corpus.npz --device cuda       # on a machine with a GPU
     python tests/emulator/golden_ptx.py replay corpus.npz
 
-A corpus holds, per micro-kernel, the PTX, the seeded inputs and the output bits, and says which chip and driver made them. A
-corpus recorded with ``--device emulator`` says so: replaying it only tests this program.
+A corpus holds, per micro-kernel, the seeded inputs and the output bits, and says which chip and driver made them. One
+recorded with ``--device emulator`` says so: replaying it only tests this program.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def build_case(line: str, seed: int) -> Case:
     registers = "".join(f".reg .{TYPES[kind][0]} v{i}; .reg .b64 %a{i};\n" for i, kind in enumerate([*sources, result]))
     parameters = ", ".join(f".param .u64 p{i}" for i in range(last + 1))
     text = (
-        f".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry k({parameters})\n{{\n{registers}.reg .b32 %t;\n"
-        "mov.u32 %t, %tid.x;\n" + "\n".join(body) + "\nret;\n}\n"
+        f".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry k({parameters})\n{{\n{registers}"
+        ".reg .b32 %t;\nmov.u32 %t, %tid.x;\n" + "\n".join(body) + "\nret;\n}\n"
     )
     return Case(opcode, text, tuple(arrays))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,12 +38,12 @@ def native(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
 
 def native_small(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
     """Native code in small tiles for vectors of four, chosen quickly: all of our passes, and little of LLVM's."""
-    return _compiled_and_run(program, kernel, small_target(program.seed), Settings())
+    return compiled_and_run(kernel, small_target(program.seed), Settings(), program.arguments)
 
 
 def native_judged(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
     """The same, and the interpreters run the IR before and after each pass on other data."""
-    return _compiled_and_run(program, kernel, small_target(program.seed), Settings(verify=True))
+    return compiled_and_run(kernel, small_target(program.seed), Settings(verify=True), program.arguments)
 
 
 def small_target(seed: int) -> Target:
@@ -63,12 +64,13 @@ def small_target(seed: int) -> Target:
     return Target("cpu", ("cpu",), cpu=replace(host(), lanes=4, effort=0), machine=machine)
 
 
-def _compiled_and_run(
-    program: Program, kernel: typed.TypedKernel, target: Target, settings: Settings
+def compiled_and_run(
+    kernel: typed.TypedKernel, target: Target, settings: Settings, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """The outputs of ``kernel`` compiled in this process for ``target``, by name."""
     built = compile_typed(kernel, target, settings, Instrument())
     artifact = Artifact(built.plan, target.description(), built.code, {}, {})
-    return _named(kernel, program_for(artifact, "cpu", threads=1)(**program.arguments))
+    return _named(kernel, program_for(artifact, "cpu", threads=1)(**arguments))
 
 
 def _named(kernel: typed.TypedKernel, result: Any) -> dict[str, Any]:

@@ -51,11 +51,12 @@ def run_case(seed: int, backends: Sequence[Backend] = ()) -> Outcome:
     kernel = typed_text(program.source, "fuzz", program.types, program.consts)
     evaluation = evaluate(kernel, program.arguments, dims={n: program.dims[n] for n in kernel.dims})
     for backend in backends:
-        _compare(program, evaluation, backend(program, kernel))
+        compare_outputs(program, evaluation, backend(program, kernel))
     return _outcome(program, kernel, evaluation)
 
 
-def _compare(program: Program, evaluation: Evaluation, outputs: dict[str, Any]) -> None:
+def compare_outputs(program: Program, evaluation: Evaluation, outputs: dict[str, Any]) -> None:
+    """Raise ``AssertionError`` where an output lies outside the reference's bound."""
     for name in evaluation.outputs:
         comparison = compare(evaluation, name, outputs[name])
         assert comparison.ok, f"seed {program.seed}: {comparison.message}\n{program.source}"

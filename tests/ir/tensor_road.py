@@ -27,9 +27,11 @@ from tilewright.passes.tensor.factor import Factor
 from tilewright.passes.tensor.fuse import Fuse
 from tilewright.passes.tensor.partition import Partition
 from tilewright.passes.tensor.program import Program
+from tilewright.passes.tensor.siblings import Siblings
 from tilewright.passes.tensor.simplify import Simplify
 
-ROAD: tuple[Pass, ...] = (Simplify(), Axes(), Common(), Factor(), Fuse(), Simplify(), Axes(), Common(), Partition())
+CLEAN: tuple[Pass, ...] = (Simplify(), Axes(), Common())
+ROAD: tuple[Pass, ...] = (*CLEAN, Factor(), Fuse(), *CLEAN, Siblings(), Common(), Partition())
 SIZES = (2, 3, 5, 1, 4, 6, 3, 2)
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
 from tests.ir.tensor_road import assert_same_meaning, emitted, filecheck, program_of, run
 from tilewright.dialect.folds import FoldKind
-from tilewright.passes.base import run_passes
+from tilewright.passes.base import Pass, run_passes
 from tilewright.passes.names import UnknownPass, build_pipeline
 from tilewright.passes.tensor.common import Common
 from tilewright.passes.tensor.fuse import Fuse
 from tilewright.passes.tensor.program import Comprehension
+from tilewright.passes.tensor.siblings import Siblings
 
 
-def _fused(text: str, **options: Any) -> tuple[list[Comprehension], list[Comprehension]]:
+MERGE: tuple[Pass, ...] = (Siblings(), Common())
+
+
+def _fused(text: str, merge: Sequence[Pass] = MERGE) -> tuple[list[Comprehension], list[Comprehension]]:
     """Folds and maps after fusion."""
     with emitted(text) as module:
-        found = program_of(run_passes(module, [Common(), Fuse(**options), Common()])).comprehensions
+        found = program_of(run_passes(module, [Common(), Fuse(), Common(), *merge])).comprehensions
         return [c for c in found if c.is_fold], [c for c in found if not c.is_fold]
 
 
@@ -58,7 +62,7 @@ def test_siblings_can_be_switched_off() -> None:
             a[i] = sum[j](x[i, j])
             b[i] = max[j](x[i, j])
     """
-    assert len(_fused(text)[0]) == 1 and len(_fused(text, siblings=False)[0]) == 2
+    assert len(_fused(text)[0]) == 1 and len(_fused(text, merge=())[0]) == 2
 
 
 def test_folds_that_need_each_other_stay_apart() -> None:
@@ -138,4 +142,4 @@ PROGRAMS = (
 @pytest.mark.parametrize("text", PROGRAMS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_meaning_stays(text: str, seed: int) -> None:
-    assert_same_meaning(text, [Common(), Fuse(), Common()], seed)
+    assert_same_meaning(text, [Common(), Fuse(), Common(), Siblings(), Common()], seed)

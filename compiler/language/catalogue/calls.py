@@ -217,6 +217,12 @@ TOOLS = (
         "tilewright run examples/softmax.tw --arg x=randn:f32[4,8]",
     ),
     _tool("TW1209", "a file is no IR file", "A dumped level can be compiled further; other text cannot."),
+    _tool(
+        "TW1210",
+        "there is no assembler for GPUs",
+        "Registers, spills and SASS are known once ptxas has assembled the PTX: `pip install 'tilewright[cuda]'`. The "
+        "emulator needs the PTX alone.",
+    ),
 )
 
 ENTRIES: tuple[Entry, ...] = (*CALLS, *ARTIFACTS, *TOOLS)

@@ -1,0 +1,174 @@
+"""Owns the run: draws mutants, makes each in a forked child of this process, and writes down who noticed it.
+
+    python -m tests.mutation.run --sample 200 --seed 1 --seconds 1800 --out mutants.json
+
+No file is changed: the child replaces the code of one function in its own memory. A child that crashes, or uses several
+times the processor time that the judges take without a mistake, has been noticed too. The parent never compiles
+anything, so no MLIR context crosses a fork.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+import tilewright
+from tests.mutation.judges import Judge, own_tests, prepared
+from tests.mutation.mutants import Mutant, mutants_of, mutated_code
+
+FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/machine")
+EMITTERS = "compiler/emit*.py"
+ROOT = Path(tilewright.__file__).parent
+SLACK_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant: ``noticed`` names the judge, "crash" or "time"; empty for a survivor."""
+
+    mutant: Mutant
+    noticed: str
+    message: str
+    seconds: float
+
+
+def files() -> list[str]:
+    """The files whose code is mutated, relative to the package."""
+    found = [p for folder in FOLDERS for p in (ROOT / folder).glob("*.py")]
+    found += ROOT.glob(EMITTERS)
+    return sorted(str(p.relative_to(ROOT)) for p in found if p.name != "__init__.py")
+
+
+def all_mutants() -> list[Mutant]:
+    return [m for file in files() for m in mutants_of(file, (ROOT / file).read_text(encoding="utf-8"))]
+
+
+def draw(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """A random sample, the same for the same seed."""
+    return random.Random(seed).sample(list(mutants), min(count, len(mutants)))
+
+
+def module_of(file: str) -> ModuleType:
+    return importlib.import_module("tilewright." + file.removesuffix(".py").replace("/", "."))
+
+
+def make(mutant: Mutant) -> None:
+    """Make the mistake in this process; ``LookupError`` where the function is not found."""
+    module = module_of(mutant.file)
+    source = (ROOT / mutant.file).read_text(encoding="utf-8")
+    code = mutated_code(mutant, source, str(module.__file__))
+    found = [
+        f
+        for f in gc.get_objects()
+        if isinstance(f, FunctionType) and f.__module__ == module.__name__ and f.__qualname__ == mutant.function
+    ]
+    if not found:
+        raise LookupError(mutant.function)
+    for function in found:
+        function.__code__ = code
+
+
+def judged(mutant: Mutant | None, judges: Sequence[Judge], limit: float) -> Verdict:
+    """The verdict over one mutant (None: over the code as it is), in a child with ``limit`` seconds of processor."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    started = time.monotonic()
+    child = context.Process(target=_child, args=(mutant, judges, limit, sender))
+    child.start()
+    sender.close()
+    answer: tuple[str, str, float]
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        child.join()
+        killed = child.exitcode in (-signal.SIGXCPU, -signal.SIGKILL)
+        answer = ("time" if killed else "crash", f"exit code {child.exitcode}", time.monotonic() - started)
+    child.join()
+    return Verdict(mutant or Mutant("", "", 0, 0, "", 0, 0), *answer)
+
+
+def _child(mutant: Mutant | None, judges: Sequence[Judge], limit: float, sender: Connection) -> None:
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    seconds = int(time.process_time() + limit)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    started = time.process_time()
+    if mutant is not None:
+        make(mutant)
+    for judge in judges:
+        try:
+            judge.ask()
+        except Exception as error:
+            sender.send((judge.name, f"{type(error).__name__}: {error}"[:300], time.process_time() - started))
+            return
+    sender.send(("", "", time.process_time() - started))
+
+
+def run(mutants: Sequence[Mutant], seconds: float) -> tuple[list[Verdict], float]:
+    """Verdicts until the time is over, and the seconds that the judges take over the code as it is."""
+    judges = prepared()
+    usual = 0.0
+    for start in sorted({own_tests_of(m.file) for m in mutants}):
+        verdict = judged(None, [*judges, own_tests(start)], 3600)
+        if verdict.noticed:
+            raise RuntimeError(f"the code as it is fails {verdict.noticed} for {start}: {verdict.message}")
+        usual = max(usual, verdict.seconds)
+    deadline = time.monotonic() + seconds
+    verdicts: list[Verdict] = []
+    for mutant in mutants:
+        if time.monotonic() > deadline:
+            break
+        verdicts.append(judged(mutant, [*judges, own_tests(mutant.file)], 3 * usual + SLACK_SECONDS))
+    return verdicts, usual
+
+
+def own_tests_of(file: str) -> str:
+    """What stands for all files with the same tests: their folder."""
+    return "compiler/emit" if file.startswith("compiler/emit") else file.rpartition("/")[0] + "/"
+
+
+def report(verdicts: Sequence[Verdict], usual: float, seed: int) -> dict[str, object]:
+    """The figures and the survivors as JSON data."""
+    survivors = [v.mutant for v in verdicts if not v.noticed]
+    return {
+        "seed": seed,
+        "mutants": len(verdicts),
+        "noticed": len(verdicts) - len(survivors),
+        "rate": round(1 - len(survivors) / max(len(verdicts), 1), 4),
+        "seconds_of_the_judges": round(usual, 1),
+        "survivors": [{"place": m.place, **asdict(m)} for m in survivors],
+        "verdicts": [{"place": v.mutant.place, "what": v.mutant.what, "noticed": v.noticed, "message": v.message,
+                      "seconds": round(v.seconds, 2)} for v in verdicts],
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--out", type=Path, default=Path("mutants.json"))
+    options = parser.parse_args()
+    verdicts, usual = run(draw(all_mutants(), options.sample, options.seed), options.seconds)
+    data = report(verdicts, usual, options.seed)
+    options.out.write_text(json.dumps(data, indent=1) + "\n")
+    print(f"{data['noticed']} of {data['mutants']} noticed")
+
+
+if __name__ == "__main__":
+    main()
