@@ -126,7 +126,8 @@ def level_notes(module: Any, level: str, target: Target) -> dict[str, str]:
 def road(target: Target, settings: Settings, written: tuple[Setting, ...] = ()) -> list[tuple[str, list[Pass]]]:
     """The passes that lead to each level, in order: this is the compiler, down to where the targets part.
 
-    ``written`` are the settings of the kernel's schedule block. Raises ``CallError`` TW1207 for a name in ``settings.disabled`` that is no optional pass.
+    ``written`` are the settings of the kernel's schedule block. Raises ``CallError`` TW1207 for a name in
+    ``settings.disabled`` that is no optional pass.
     """
     clean: tuple[Pass, ...] = (Simplify(), Axes(), Common())
     stages: list[tuple[str, list[Pass]]] = [
@@ -140,7 +141,9 @@ def road(target: Target, settings: Settings, written: tuple[Setting, ...] = ()) 
 
 
 OPTIONAL = frozenset({"simplify", "axes", "common", "factor", "fuse", "siblings", "bounds"})
-"""Passes that only make code better: each may be left out, and results stay right."""
+"""Passes that only make code better: each may be left out, and results stay right. The others are what the next level
+is made by: ``partition`` makes launches, ``tile`` tile programs; ``facts`` and ``assign-layouts`` write down what code
+for a GPU is generated from."""
 
 
 def enabled(passes: Sequence[Pass], disabled: frozenset[str]) -> list[Pass]:

@@ -111,8 +111,9 @@ class Record:
 class Instrument:
     """What happens around every pass. The default verifies and checks levels, and nothing else.
 
-    Passes that can be joined run as one unless `each` is set or something is done between them. `print_changed` gets text after each pass that changed something, and one line for each that did not. `folder` gets
-    one file a pass, numbered. `semantics` makes the interpreters judge each pass. `stop_after` raises `Stopped`.
+    Passes that can be joined run as one unless `each` is set or something is done between them. `print_changed` gets
+    text after each pass that changed something, and one line for each that did not. `folder` gets one file a pass,
+    numbered. `semantics` makes the interpreters judge each pass. `stop_after` raises `Stopped`.
     """
 
     verify: bool = True

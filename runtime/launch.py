@@ -90,7 +90,7 @@ class Engine(Protocol):
         ...
 
     def keep(self, content: bytes) -> Borrowed:
-        """Memory that holds ``content`` as long as the engine lives."""
+        """Memory that holds ``content`` as long as the result lives."""
         ...
 
     def give(self, workspace: Any) -> None:
@@ -136,7 +136,8 @@ class Program:
             for argument in plan.arguments
             if argument.shape is None
         )
-        self._tables = [engine.keep(table.content).pointer for table in plan.tables]
+        self._kept = [engine.keep(table.content) for table in plan.tables]  # they live as long as the program
+        self._tables = [memory.pointer for memory in self._kept]
         self._has_inout = any(argument.role == "inout" for argument in self._tensors)
         self._results = result_type(plan)
         self._prepared: dict[tuple[Any, ...], Prepared] = {}

@@ -386,9 +386,7 @@ def _with_own_binders(
     if isinstance(expr, tree.Reduce) and expr.name.id not in CUMULATIVE:
         names = {b.name.id: f"{source.fresh('v', generator)}_{generator.randrange(1000)}" for b in expr.binders}
         given = given | {old: tree.Name(expr.span, new) for old, new in names.items()}
-        expr = replace(
-            expr, binders=tuple(replace(b, name=replace(b.name, id=names[b.name.id])) for b in expr.binders)
-        )
+        expr = replace(expr, binders=tuple(replace(b, name=replace(b.name, id=names[b.name.id])) for b in expr.binders))
     return _inside(expr, lambda inner: _with_own_binders(inner, given, source, generator))
 
 

@@ -109,7 +109,9 @@ def job_of(wish: Wish, loaded: Program, kernel: str | None) -> Job:
 
 def _instrument(wish: Wish) -> Instrument:
     return Instrument(
-        print_changed=typer.echo if wish.print_changed else None, stop_after=wish.stop_after or None, each=wish.time_passes,
+        print_changed=typer.echo if wish.print_changed else None,
+        stop_after=wish.stop_after or None,
+        each=wish.time_passes,
         record=Record(),
     )
 

@@ -21,6 +21,7 @@ from tilewright.passes.tensor.program import Comprehension, Program, Read, Sourc
 from tilewright.passes.tensor.structure import Digest, Structure, digest_of
 from tilewright.passes.tensor.transform import ProgramPass
 
+
 @dataclass(frozen=True)
 class Siblings(ProgramPass):
     """See the module."""

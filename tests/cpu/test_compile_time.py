@@ -17,7 +17,7 @@ from tests.sources import typed_text
 from tilewright.compiler.jit import JitKernel
 from tilewright.runtime.switches import read
 
-FEW, MANY = 60, 480
+FEW, MANY = 40, 320
 ROOM = 1.6
 """Times as much per operation as at the small size; what is quadratic takes eight times as much."""
 

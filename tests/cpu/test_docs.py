@@ -13,8 +13,11 @@ from typer.testing import CliRunner
 
 from tests.documents import PAGES, ROOT, Command, blocks_of, commands_of, missing
 from tilewright.compiler.cli.main import application
+from tilewright.compiler.pipeline import Settings, titles
 from tilewright.compiler.sources import from_text
+from tilewright.compiler.target import find
 from tilewright.passes.cpu.target import host
+from tilewright.runtime.switches import Switches
 
 AVX2 = "+avx2" in host().features.split(",")
 """Whether this machine runs the code of which the pages speak; elsewhere outputs are not compared."""
@@ -57,6 +60,12 @@ def test_commands_end_well_and_print_what_is_shown(page: Path, beside_the_exampl
             _run(command, words[1:])
         else:
             _exists(words)
+
+
+def test_the_walk_through_names_every_pass() -> None:
+    text = (ROOT / "docs" / "pipeline.md").read_text()
+    names = {name for target in ("cpu", "sm_80") for name in titles(find(target, Switches()), Settings())}
+    assert {name for name in names if f"`{name}`" not in text} == set()
 
 
 def _write_files(page: Path) -> None:

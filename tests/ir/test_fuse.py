@@ -15,7 +15,6 @@ from tilewright.passes.tensor.fuse import Fuse
 from tilewright.passes.tensor.program import Comprehension
 from tilewright.passes.tensor.siblings import Siblings
 
-
 MERGE: tuple[Pass, ...] = (Siblings(), Common())
 
 

@@ -19,7 +19,7 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -119,22 +119,26 @@ def _child(mutant: Mutant | None, judges: Sequence[Judge], limit: float, sender:
     sender.send(("", "", time.process_time() - started))
 
 
-def run(mutants: Sequence[Mutant], seconds: float) -> tuple[list[Verdict], float]:
-    """Verdicts until the time is over, and the seconds that the judges take over the code as it is."""
-    judges = prepared()
-    usual = 0.0
-    for start in sorted({own_tests_of(m.file) for m in mutants}):
-        verdict = judged(None, [*judges, own_tests(start)], 3600)
+def measured(mutants: Sequence[Mutant], judges: Sequence[Judge]) -> float:
+    """The seconds that the judges take over the code as it is; ``RuntimeError`` where it fails them."""
+    longest = 0.0
+    for folder in sorted({own_tests_of(m.file) for m in mutants}):
+        verdict = judged(None, [*judges, own_tests(folder)], 3600)
         if verdict.noticed:
-            raise RuntimeError(f"the code as it is fails {verdict.noticed} for {start}: {verdict.message}")
-        usual = max(usual, verdict.seconds)
+            raise RuntimeError(f"the code as it is fails {verdict.noticed} for {folder}: {verdict.message}")
+        longest = max(longest, verdict.seconds)
+    return longest
+
+
+def run(mutants: Sequence[Mutant], seconds: float, usual: float = 0.0) -> Iterator[Verdict]:
+    """Verdicts, one by one, until the time is over. ``usual``: what ``measured`` gave before; 0 measures."""
+    judges = prepared()
+    limit = 3 * (usual or measured(mutants, judges)) + SLACK_SECONDS
     deadline = time.monotonic() + seconds
-    verdicts: list[Verdict] = []
     for mutant in mutants:
         if time.monotonic() > deadline:
-            break
-        verdicts.append(judged(mutant, [*judges, own_tests(mutant.file)], 3 * usual + SLACK_SECONDS))
-    return verdicts, usual
+            return
+        yield judged(mutant, [*judges, own_tests(mutant.file)], limit)
 
 
 def own_tests_of(file: str) -> str:
@@ -142,7 +146,7 @@ def own_tests_of(file: str) -> str:
     return "compiler/emit" if file.startswith("compiler/emit") else file.rpartition("/")[0] + "/"
 
 
-def report(verdicts: Sequence[Verdict], usual: float, seed: int) -> dict[str, object]:
+def report(verdicts: Sequence[Verdict], seed: int) -> dict[str, object]:
     """The figures and the survivors as JSON data."""
     survivors = [v.mutant for v in verdicts if not v.noticed]
     return {
@@ -150,7 +154,6 @@ def report(verdicts: Sequence[Verdict], usual: float, seed: int) -> dict[str, ob
         "mutants": len(verdicts),
         "noticed": len(verdicts) - len(survivors),
         "rate": round(1 - len(survivors) / max(len(verdicts), 1), 4),
-        "seconds_of_the_judges": round(usual, 1),
         "survivors": [{"place": m.place, **asdict(m)} for m in survivors],
         "verdicts": [{"place": v.mutant.place, "what": v.mutant.what, "noticed": v.noticed, "message": v.message,
                       "seconds": round(v.seconds, 2)} for v in verdicts],
@@ -162,12 +165,16 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--usual", type=float, default=0.0, help="seconds of the judges, where they are known")
     parser.add_argument("--out", type=Path, default=Path("mutants.json"))
     options = parser.parse_args()
-    verdicts, usual = run(draw(all_mutants(), options.sample, options.seed), options.seconds)
-    data = report(verdicts, usual, options.seed)
-    options.out.write_text(json.dumps(data, indent=1) + "\n")
-    print(f"{data['noticed']} of {data['mutants']} noticed")
+    verdicts: list[Verdict] = []
+    data: dict[str, object] = {}
+    for verdict in run(draw(all_mutants(), options.sample, options.seed), options.seconds, options.usual):
+        verdicts.append(verdict)
+        data = report(verdicts, options.seed)
+        options.out.write_text(json.dumps(data, indent=1) + "\n")
+    print(f"{data.get('noticed', 0)} of {data.get('mutants', 0)} noticed")
 
 
 if __name__ == "__main__":

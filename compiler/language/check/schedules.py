@@ -39,7 +39,9 @@ def _line(
         value = _value(argument.value)
         if value is None:
             message = f"`{option}` takes a number"
-            problems.add(CODE, argument.value.span, message, expected=f"1 … {LARGEST:,}", found=argument.value.span.text)
+            problems.add(
+                CODE, argument.value.span, message, expected=f"1 … {LARGEST:,}", found=argument.value.span.text
+            )
         elif _names_are_known(option, argument, statements, problems):
             key = (option, *(part.id for part in argument.key))
             settings.append(typed.ScheduleSetting(key, value, argument.span))
