@@ -276,8 +276,7 @@ class Place:
         if key not in self._masks:
             limit = self.limits[axis]
             with e.at(max(limit.depth, e.hoist_limit)):
-                left = e.same("arith.subi", limit.scalar(()), e.constant(e.index, at[axis]))
-                self._masks[key] = e.first_lanes(left, lanes)
+                self._masks[key] = e.lanes_below(limit.scalar(()), at[axis], lanes)
         return self._masks[key]
 
     def _mask_inside(self, dim: int, at: Position, lanes: int) -> Any:

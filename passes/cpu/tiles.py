@@ -226,9 +226,7 @@ class BelowTile(Tile):
         return e.compare_int("slt", e.constant(e.index, at[self.axis]), self._limit())
 
     def _vector(self, at: Position, axis: int, lanes: int) -> Any:
-        e = self.emitter
-        left = e.same("arith.subi", self._limit(), e.constant(e.index, at[axis]))
-        return e.first_lanes(left, lanes)
+        return self.emitter.lanes_below(self._limit(), at[axis], lanes)
 
 
 class ElementwiseTile(Tile):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tilewright.dialect.mlir import dialect, ir
@@ -28,11 +28,13 @@ DYNAMIC_INDEX = -(1 << 31)
 
 @dataclass
 class Frame:
-    """An open region: where its next op goes, and whether it runs on a condition."""
+    """An open region: where its next op goes, whether it runs on a condition, and its masks (by limit, first
+    position and lanes)."""
 
     end: Any
     conditional: bool
     before_nested: Any = None
+    masks: dict[tuple[Any, int, int], Any] = field(default_factory=dict)
 
 
 class Emitter:
@@ -219,6 +221,14 @@ class Emitter:
     def first_lanes(self, count: Any, lanes: int) -> Any:
         """The mask of the lanes with a number below ``count`` (an index value, perhaps negative or large)."""
         return self.compare_int("slt", self._lane_numbers(lanes), self._clamped(count, lanes))
+
+    def lanes_below(self, limit: Any, first: int, lanes: int) -> Any:
+        """The mask of the lanes for which ``first`` and their number is below ``limit``; once in each frame."""
+        known = self.frames[self.level].masks
+        key = (limit, first, lanes)
+        if key not in known:
+            known[key] = self.first_lanes(self.same("arith.subi", limit, self.constant(self.index, first)), lanes)
+        return known[key]
 
     def later_lanes(self, count: Any, lanes: int) -> Any:
         """The mask of the lanes with a number of at least ``count``."""

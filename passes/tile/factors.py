@@ -62,11 +62,16 @@ def index_uses(body: Any, value: Any) -> set[int]:
 
 
 def unit_stride_index(body: Any, reads: Iterable[Any]) -> dict[int, int]:
-    """For each index of the body: in how many of ``reads`` it moves the last subscript by one."""
+    """For each index of the body: in how many of the widest ``reads`` it moves the last subscript by one.
+
+    The widest reads use the most indices: they move the most data, and a row statistic read beside them should not
+    turn the loop across their rows.
+    """
+    views = [view for view in map(tw.read_view, reads) if view.subscripts]
+    widths = [len({p for s in view.subscripts for p in index_uses(body, s)}) for view in views]
     votes: dict[int, int] = {}
-    for op in reads:
-        view = tw.read_view(op)
-        if not view.subscripts:
+    for view, width in zip(views, widths, strict=True):
+        if width < max(widths):
             continue
         for position in _unit_terms(body, view.subscripts[-1]):
             votes[position] = votes.get(position, 0) + 1

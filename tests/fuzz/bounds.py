@@ -19,8 +19,14 @@ def fresh_index(draft: Draft) -> Index:
     return Index(draft.fresh("j"), extent, draft.size(extent))
 
 
+def with_extents(scope: Scope) -> list[Index]:
+    """The indices that another reduction may use: one that ends at a value bounds no workspace (TW0901)."""
+    return [index for index in scope if index.extent != "?"]
+
+
 def binders(draft: Draft, scope: Scope, expressions: Expressions, most: int = 2) -> tuple[str, str, list[Index]]:
     """``(binders, where, scope inside)``: one or two bound indices, perhaps a condition."""
+    scope = with_extents(scope)
     count = 2 if most > 1 and draft.chance(0.2) and len(scope) < 3 else 1
     texts, inner = [], list(scope)
     for _ in range(count):
@@ -35,6 +41,7 @@ def binders(draft: Draft, scope: Scope, expressions: Expressions, most: int = 2)
 
 def rectangle(draft: Draft, scope: Scope) -> tuple[str, str, list[Index]]:
     """Two bound indices over whole extents: what a row-major position is numbered in."""
+    scope = with_extents(scope)
     pair = [fresh_index(draft), fresh_index(draft)]
     draft.use("bound: two")
     return ", ".join(f"{index.name}: {index.extent}" for index in pair), "", [*scope, *pair]

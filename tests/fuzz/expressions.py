@@ -135,7 +135,7 @@ class Expressions:
         name = self._macro("def {name}[j](x) = sum[j](x) / extent(j)")
         index = bounds.fresh_index(self.draft)
         self.draft.use("macro: extent", f"bound: {'dim' if index.extent in self.draft.sizes else 'number'}")
-        return f"{name}[{index.name}: {index.extent}]({self.floating([*scope, index], 0)})"
+        return f"{name}[{index.name}: {index.extent}]({self.floating([*bounds.with_extents(scope), index], 0)})"
 
     def _float_choice(self, scope: Scope, depth: int) -> str:
         draft = self.draft
@@ -183,8 +183,8 @@ class Expressions:
         draft = self.draft
         op = draft.pick(["sum", "sum", "sum", "max", "min", "mean", "prod"])
         draft.use(f"reduce: {op}")
-        if op == "sum" and scope and draft.chance(0.3):
-            return self._triangle(scope)
+        if op == "sum" and bounds.with_extents(scope) and draft.chance(0.3):
+            return self._triangle(bounds.with_extents(scope))
         binders, where, inner = bounds.binders(draft, scope, self)
         if op == "sum" and draft.chance(0.4):
             draft.use("contraction")

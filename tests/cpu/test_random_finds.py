@@ -1,0 +1,48 @@
+"""What random programs have found, each as small as it could be made."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+
+import tilewright as tw
+from tests.ir.tensor_road import ROAD, emitted
+from tilewright.dialect import ods
+from tilewright.passes.base import run_passes
+from tilewright.passes.semantics import compare, random_cases, run_case
+from tilewright.passes.tile.tile import TileLaunches
+
+
+def test_an_element_at_a_constant_place_is_read_inside_the_grid() -> None:
+    """It was hoisted in front of the grid, where the count of cells is computed and memory cannot be read."""
+    kernel = tw.jit("kernel k[N](x: f32[N]; c: f32) -> (y: f32[N]):\n    y[i] = x[i] * (x[0] else 0) + c\n")
+    x = np.arange(2, 9, dtype=np.float32)
+    np.testing.assert_array_equal(kernel(x, c=1.0), x * 2 + 1)
+
+
+def test_nothing_touches_memory_in_front_of_a_grid() -> None:
+    with emitted("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = x[i] * (x[0] else 0)\n") as module:
+        module = run_passes(module, [*ROAD, TileLaunches()])
+        for function in ods.ops_of(module.body):
+            assert "tile.load" not in [op.name for op in ods.ops_of(function.regions[0].blocks[0])]
+
+
+def test_constant_tables_live_as_long_as_the_code_that_reads_them() -> None:
+    """Their memory was freed before the first call, and the next workspace lay where they had been."""
+    kernel = tw.jit("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    t = [1.0, 0.5, 2.25]\n    y[i] = x[i] * t[1]\n")
+    x = np.ones(5, np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(kernel(x), np.full(5, 0.5, np.float32))
+        gc.collect()
+        others = [np.full(size, 7.0, np.float32) for size in range(1, 200) for _ in range(5)]
+        assert len(others) == 995
+
+
+def test_the_interpreter_of_the_tile_level_stores_single_elements() -> None:
+    """It could not store into a view without axes."""
+    with emitted("kernel k[N](x: f32[N]) -> (y: f32):\n    y = sum[i](x[i])\n") as module:
+        case = random_cases(module, "k", [{"N": 5}], 1)[0]
+        expected = run_case(module, "k", case)
+        tiled = run_passes(module, [*ROAD, TileLaunches()])
+        assert compare(expected, run_case(tiled, "k", case)) is None
