@@ -14,7 +14,6 @@ import tilewright as tw
 from tests.compiling import built
 from tests.library_cases import FOLDER
 from tests.sources import typed_text
-from tilewright.compiler.jit import JitKernel
 from tilewright.runtime.switches import read
 
 FEW, MANY = 40, 320
@@ -70,7 +69,7 @@ def test_softmax_compiles_quickly() -> None:
     switches = replace(read(), cache=False)
     seconds = []
     for _ in range(6):
-        kernel = tw.load(str(FOLDER / "softmax.tw"), switches=switches).softmax
+        kernel = tw.jit(FOLDER / "softmax.tw", kernel="softmax", switches=switches)
         started = time.process_time()
         kernel(x)
         seconds.append(time.process_time() - started)
@@ -80,7 +79,7 @@ def test_softmax_compiles_quickly() -> None:
 def test_shapes_do_not_cause_compilations() -> None:
     """200 random shapes of a product, the factors row-major or transposed: one compilation for each layout."""
     generator = np.random.default_rng(7)
-    matmul: JitKernel = tw.load(str(FOLDER / "linear.tw")).matmul
+    matmul = tw.jit(FOLDER / "linear.tw", kernel="matmul")
     for _ in range(200):
         m, n, k = generator.integers(0, 24, 3)
         a = generator.integers(-4, 5, (m, k)).astype(np.float32)

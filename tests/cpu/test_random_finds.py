@@ -10,7 +10,7 @@ import tilewright as tw
 from tests.ir.tensor_road import ROAD, emitted
 from tilewright.dialect import ods
 from tilewright.passes.base import run_passes
-from tilewright.passes.semantics import compare, random_cases, run_case
+from tilewright.passes.semantics import Case, compare, random_cases, run_case
 from tilewright.passes.tile.tile import TileLaunches
 
 
@@ -46,3 +46,17 @@ def test_the_interpreter_of_the_tile_level_stores_single_elements() -> None:
         expected = run_case(module, "k", case)
         tiled = run_passes(module, [*ROAD, TileLaunches()])
         assert compare(expected, run_case(tiled, "k", case)) is None
+
+
+def test_a_pass_may_leave_out_a_failing_check_of_elements_that_nobody_reads() -> None:
+    """`fuse` computes `v` where it is read, row 0 alone; it was blamed for the check that row 1 fails."""
+    text = """kernel k[N](x: f32[N], at: i32[N]) -> (y: f32[N]):
+        v[i: 2, j: N] = x[at[j] * i]
+        y[j] = (v[0, j] else 0)
+    """
+    with emitted(text) as module:
+        arguments = {"x": np.ones(3, np.float32), "at": np.array([0, 5, 0], np.int32)}
+        case = Case({"N": 3}, arguments)
+        assert run_case(module, "k", case) == "a run-time check failed"
+        fused = run_passes(module, [*ROAD])
+        assert compare(run_case(module, "k", case), run_case(fused, "k", case)) is None

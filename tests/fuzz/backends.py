@@ -67,8 +67,11 @@ def small_target(seed: int) -> Target:
 def compiled_and_run(
     kernel: typed.TypedKernel, target: Target, settings: Settings, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The outputs of ``kernel`` compiled in this process for ``target``, by name."""
-    built = compile_typed(kernel, target, settings, Instrument())
+    """The outputs of ``kernel`` compiled in this process for ``target``, by name.
+
+    Where passes are judged they are verified too; where they are not, running the code is the check.
+    """
+    built = compile_typed(kernel, target, settings, Instrument(verify=settings.verify, levels=settings.verify))
     artifact = Artifact(built.plan, target.description(), built.code, {}, {})
     return _named(kernel, program_for(artifact, "cpu", threads=1)(**arguments))
 

@@ -179,7 +179,8 @@ def test_comparison() -> None:
     assert "differs at (1,)" in str(compare(one, {"y": np.array([1.0, 0.0, 1e6])}))
     assert "shape" in str(compare(one, {"y": np.zeros(2)}))
     assert "outputs" in str(compare(one, {"z": np.zeros(2)}))
-    assert "a run-time check failed before, a result after" in str(compare("a run-time check failed", one))
+    assert compare("a run-time check failed", one) is None
+    assert "a result before, a run-time check failed after" in str(compare(one, "a run-time check failed"))
     assert compare({"y": np.array([1])}, {"y": np.array([2])}) is not None
 
 

@@ -50,10 +50,11 @@ OWN_TESTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Judge:
-    """One question: ``ask`` raises when the answer is wrong."""
+    """One question: ``ask`` raises when the answer is wrong; ``seconds`` of processor are many times what it takes."""
 
     name: str
     ask: Callable[[], None]
+    seconds: int = 20
 
 
 def prepared() -> list[Judge]:
@@ -71,7 +72,7 @@ def own_tests(file: str) -> Judge:
             code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *paths])
         assert code == 0, f"pytest: {code}"
 
-    return Judge("own tests", ask)
+    return Judge("own tests", ask, 180)
 
 
 def _program_judge(seed: int) -> Judge:
@@ -105,4 +106,3 @@ def _agree(evaluation: Evaluation, outputs: Mapping[str, Any]) -> None:
     for name, value in outputs.items():
         comparison = compare(evaluation, name, np.asarray(value))
         assert comparison.ok, comparison.message
-

@@ -125,9 +125,9 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
             yield f"{type(op).__name__} -> {COMPARISONS[type(op)].__name__}", _flip_comparison
         case ast.Constant(value=bool()):
             yield f"{node.value} -> {not node.value}", _flip_bool
-        case ast.Constant(value=int()):
-            yield f"{node.value} -> {node.value + 1}", lambda n: _number(n, 1)
-            yield f"{node.value} -> {node.value - 1}", lambda n: _number(n, -1)
+        case ast.Constant(value=int() as value):
+            yield f"{value} -> {value + 1}", lambda n: _number(n, 1)
+            yield f"{value} -> {value - 1}", lambda n: _number(n, -1)
         case ast.BinOp(op=op) if type(op) in OPERATORS:
             yield f"{type(op).__name__} -> {OPERATORS[type(op)].__name__}", _flip_operator
             if isinstance(op, (ast.Sub, ast.FloorDiv, ast.Mod)):
@@ -143,7 +143,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
             yield "guard turned round", _negate_test
         case ast.If() | ast.While():
             yield "condition turned round", _negate_test
-        case ast.Call(args=[*_, left, right], keywords=[]) if type(left) is type(right) and _is_exchangeable(node, left):
+        case ast.Call(args=[*_, left, right], keywords=[]) if _are_exchangeable(node, left, right):
             yield "last two arguments swapped", _swap_arguments
         case ast.Expr(value=ast.Call()) | ast.AugAssign():
             yield "statement dropped", _pass_instead
@@ -151,11 +151,11 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
             yield "statement dropped", _pass_instead
 
 
-def _is_exchangeable(call: ast.Call, argument: ast.expr) -> bool:
+def _are_exchangeable(call: ast.Call, left: ast.expr, right: ast.expr) -> bool:
     """Whether a swap of arguments of the same form is a likely mistake, and not one that Python itself refuses."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     builtin = name in ("isinstance", "getattr", "hasattr", "setattr", "zip", "range", "max", "min", "enumerate")
-    return not builtin and not isinstance(argument, ast.Starred | ast.Constant)
+    return not builtin and type(left) is type(right) and not isinstance(left, ast.Starred | ast.Constant)
 
 
 def _flip_comparison(node: ast.AST) -> ast.AST:

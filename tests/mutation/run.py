@@ -2,8 +2,8 @@
 
     python -m tests.mutation.run --sample 200 --seed 1 --seconds 1800 --out mutants.json
 
-No file is changed: the child replaces the code of one function in its own memory. A child that crashes, or uses several
-times the processor time that the judges take without a mistake, has been noticed too. The parent never compiles
+No file is changed: the child replaces the code of one function in its own memory. A child that crashes, or uses many
+times the processor time that a judge takes without a mistake, has been noticed too. The parent never compiles
 anything, so no MLIR context crosses a fork.
 """
 
@@ -32,7 +32,7 @@ from tests.mutation.mutants import Mutant, mutants_of, mutated_code
 FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/machine")
 EMITTERS = "compiler/emit*.py"
 ROOT = Path(tilewright.__file__).parent
-SLACK_SECONDS = 30
+HARD_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def make(mutant: Mutant) -> None:
         function.__code__ = code
 
 
-def judged(mutant: Mutant | None, judges: Sequence[Judge], limit: float) -> Verdict:
-    """The verdict over one mutant (None: over the code as it is), in a child with ``limit`` seconds of processor."""
+def judged(mutant: Mutant | None, judges: Sequence[Judge]) -> Verdict:
+    """The verdict over one mutant (None: over the code as it is), in a child of its own."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     started = time.monotonic()
-    child = context.Process(target=_child, args=(mutant, judges, limit, sender))
+    child = context.Process(target=_child, args=(mutant, judges, sender))
     child.start()
     sender.close()
     answer: tuple[str, str, float]
@@ -100,17 +100,16 @@ def judged(mutant: Mutant | None, judges: Sequence[Judge], limit: float) -> Verd
     return Verdict(mutant or Mutant("", "", 0, 0, "", 0, 0), *answer)
 
 
-def _child(mutant: Mutant | None, judges: Sequence[Judge], limit: float, sender: Connection) -> None:
+def _child(mutant: Mutant | None, judges: Sequence[Judge], sender: Connection) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    seconds = int(time.process_time() + limit)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     started = time.process_time()
     if mutant is not None:
         make(mutant)
     for judge in judges:
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + judge.seconds, HARD_SECONDS))
         try:
             judge.ask()
         except Exception as error:
@@ -119,26 +118,23 @@ def _child(mutant: Mutant | None, judges: Sequence[Judge], limit: float, sender:
     sender.send(("", "", time.process_time() - started))
 
 
-def measured(mutants: Sequence[Mutant], judges: Sequence[Judge]) -> float:
-    """The seconds that the judges take over the code as it is; ``RuntimeError`` where it fails them."""
-    longest = 0.0
+def require_clean(mutants: Sequence[Mutant], judges: Sequence[Judge]) -> None:
+    """``RuntimeError`` where the judges find fault with the code as it is."""
     for folder in sorted({own_tests_of(m.file) for m in mutants}):
-        verdict = judged(None, [*judges, own_tests(folder)], 3600)
+        verdict = judged(None, [*judges, own_tests(folder)])
         if verdict.noticed:
             raise RuntimeError(f"the code as it is fails {verdict.noticed} for {folder}: {verdict.message}")
-        longest = max(longest, verdict.seconds)
-    return longest
 
 
-def run(mutants: Sequence[Mutant], seconds: float, usual: float = 0.0) -> Iterator[Verdict]:
-    """Verdicts, one by one, until the time is over. ``usual``: what ``measured`` gave before; 0 measures."""
+def run(mutants: Sequence[Mutant], seconds: float) -> Iterator[Verdict]:
+    """Verdicts, one by one, until the time is over."""
     judges = prepared()
-    limit = 3 * (usual or measured(mutants, judges)) + SLACK_SECONDS
     deadline = time.monotonic() + seconds
+    require_clean(mutants, judges)
     for mutant in mutants:
+        yield judged(mutant, [*judges, own_tests(mutant.file)])
         if time.monotonic() > deadline:
             return
-        yield judged(mutant, [*judges, own_tests(mutant.file)], limit)
 
 
 def own_tests_of(file: str) -> str:
@@ -165,12 +161,11 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1800.0)
-    parser.add_argument("--usual", type=float, default=0.0, help="seconds of the judges, where they are known")
     parser.add_argument("--out", type=Path, default=Path("mutants.json"))
     options = parser.parse_args()
     verdicts: list[Verdict] = []
     data: dict[str, object] = {}
-    for verdict in run(draw(all_mutants(), options.sample, options.seed), options.seconds, options.usual):
+    for verdict in run(draw(all_mutants(), options.sample, options.seed), options.seconds):
         verdicts.append(verdict)
         data = report(verdicts, options.seed)
         options.out.write_text(json.dumps(data, indent=1) + "\n")
