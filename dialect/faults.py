@@ -18,7 +18,7 @@ class PassFault(InternalFault):
 
 
 class Unsupported(Exception):
-    """A valid program needs ``what`` (a noun phrase), for which the target has no code: its user's error, with its place."""
+    """A valid program needs ``what`` (a noun phrase), but the target has no code for it: an error of the user's."""
 
     def __init__(self, what: str, location: Any) -> None:
         super().__init__(what)

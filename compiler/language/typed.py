@@ -8,7 +8,7 @@ kernel belongs to one choice of types and consts (``Instance``); dims stay symbo
 * every expression carries its compute ``dtype``: one of the language's dtypes, or ``"index"`` for integers that are
   not read from tensors or scalars (literals, dims, extents, indices; 64-bit, compared and combined among themselves);
   conversions are explicit ``Cast`` nodes, so both operands of a ``Binary``, ``Compare`` or ``Select`` agree;
-* a ``Read`` of a float narrower than f32 is wrapped in ``Cast("f32", ...)``, of a narrow integer in ``Cast("i32", ...)``;
+* a ``Read`` of a float narrower than f32 is wrapped in ``Cast("f32", ...)``, a narrow integer in ``Cast("i32", ...)``;
 * a value that is stored is wrapped in the ``Cast`` that rounds it to the stored dtype;
 * chained comparisons, ``and``/``or`` are ``Logical`` nodes; ``mean`` stays a ``Reduce``.
 """
@@ -141,7 +141,7 @@ class Select(Expr):
 
 @dataclass(frozen=True)
 class Cast(Expr):
-    """Conversion to ``dtype`` by the rules of the language (round to nearest even, truncate and saturate to integers)."""
+    """Conversion to ``dtype`` as the language has it: round to nearest even, truncate and saturate to integers."""
 
     operand: Expr
 

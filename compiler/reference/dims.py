@@ -53,7 +53,8 @@ def number(expr: typed.Expr, dims: Mapping[str, int]) -> Number:
         case typed.Binary() | typed.Compare():
             return _operate(expr, dims)
         case typed.Call() if expr.function in _CALLS:
-            return _CALLS[expr.function](*(number(operand, dims) for operand in expr.operands))
+            result: Number = _CALLS[expr.function](*(number(operand, dims) for operand in expr.operands))
+            return result
     raise ReferenceCheckError(f"{type(expr).__name__} does not belong in an expression over dims", expr.span)
 
 

@@ -313,9 +313,8 @@ def _is_elementwise(op: Any) -> bool:
 def contiguous_axis(access_map: Any) -> int:
     """The tile axis that moves the last coordinate of a view by one; the last axis if none does."""
     results = list(access_map.results)
-    last = results[-1] if results else None
-    if isinstance(last, ir.AffineDimExpr):
-        return int(last.position)
+    if results and isinstance(results[-1], ir.AffineDimExpr):
+        return int(results[-1].position)
     return int(access_map.n_dims) - 1
 
 

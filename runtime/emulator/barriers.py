@@ -47,7 +47,8 @@ def decode_barrier(context: Context, instruction: Instruction) -> BarrierSpec:
         count = source(context, instruction, items[1], U32) if len(items) > 1 else None
         if action == "arrive" and count is None:
             raise m.fault("needs a thread count")
-        return BarrierSpec(action, source(context, instruction, items[0], U32), count, aligned)
+        number = source(context, instruction, items[0], U32)  # pyright: ignore[reportGeneralTypeIssues]
+        return BarrierSpec(action, number, count, aligned)
     kind = m.last_type()
     m.finish()
     if reduction is None:

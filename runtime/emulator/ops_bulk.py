@@ -280,7 +280,8 @@ def _mma_async(context: Context, instruction: Instruction, m: Modifiers) -> Acti
     first = _row_source(m, elements(items[1])) if in_registers else source(context, instruction, items[1], U64)
     scale = source(context, instruction, items[3], PRED) if len(items) > 3 else Source(PRED, constant=np.bool_(True))
     touched = tuple(item for item in registers if isinstance(item, Register))
-    inputs = (accumulator, first, source(context, instruction, items[2], U64), scale)
+    second = source(context, instruction, items[2], U64)  # pyright: ignore[reportGeneralTypeIssues]
+    inputs = (accumulator, first, second, scale)
     return Action(
         instruction, partial(_issue, form), inputs, (), Order.STRICT, effect=True, converge=128, touches=touched
     )

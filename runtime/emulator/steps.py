@@ -100,7 +100,7 @@ class Binder:
 
     def _rows(self, source: Source) -> Rows:
         registers = source.rows or ()
-        width = file_width(registers[0].bits)
+        width = file_width(registers[0].bits)  # pyright: ignore[reportGeneralTypeIssues]
         return Rows(self.file.view(width, source.type.dtype), [self.rows[register] for register in registers])
 
     def _special(self, source: Source) -> Any:

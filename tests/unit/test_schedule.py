@@ -11,7 +11,8 @@ from tilewright.passes.schedule import Block, Nest, Operand, Schedule, Stage, Wh
 names = st.sampled_from(["i", "j", "k", "n.1"])
 blocks = st.builds(Block, names, st.integers(1, 512), st.sampled_from(Where))
 stages = st.builds(Stage, st.sampled_from(Operand), st.integers(0, 9), st.booleans())
-nests = st.builds(Nest, st.sampled_from(["y", "y/fold", "s.2"]), st.lists(blocks).map(tuple), st.lists(stages).map(tuple))
+nest_names = st.sampled_from(["y", "y/fold", "s.2"])
+nests = st.builds(Nest, nest_names, st.lists(blocks).map(tuple), st.lists(stages).map(tuple))
 schedules = st.builds(
     Schedule,
     st.just("k_0"),
