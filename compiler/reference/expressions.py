@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Expressions:
             shape = np.broadcast_shapes((), *(value.data.shape for value in subscripts))
             return Value(stored.dtype, np.zeros(shape, stored.data.dtype), None, None, fault)
         value = stored.at(tuple(data for data, _ in inside))
-        return Value(value.dtype, value.data, value.error, either(value.unsure, unsure), worst(value.fault, fault))
+        return replace(value, unsure=either(value.unsure, unsure), fault=worst(value.fault, fault))
 
     def _view(self, stored: Stored, expr: typed.Read, space: Space) -> Value | None:
         """The read as a view, when its subscripts are different plain indices that stay inside."""
@@ -95,7 +96,8 @@ class Expressions:
         if any(axis.lo < 0 or axis.hi > size for axis, size in zip(axes, stored.shape, strict=True)):
             return None
         value = stored.at(tuple(slice(axis.lo, max(axis.hi, axis.lo)) for axis in axes))
-        parts = (None if p is None else _by_level(p, axes) for p in (value.error, value.unsure, value.fault))
+        kept = (value.error, value.unsure, value.fault, value.rescuable)
+        parts = (None if p is None else _by_level(p, axes) for p in kept)
         return Value(value.dtype, _by_level(value.data, axes), *parts)
 
     def _check(self, expr: typed.Read, axis: int, subscript: Value, stored: Stored) -> tuple[Array, Array | None]:
@@ -164,7 +166,7 @@ class Expressions:
             return value
         number = self._fault(f"integer {expr.op} by {_first(right.data, bad)}", expr)
         fault = worst(value.fault, np.where(bad, np.int32(number), np.int32(0)))
-        return Value(value.dtype, value.data, value.error, value.unsure, fault)
+        return replace(value, fault=fault)
 
     def _compare(self, expr: typed.Compare, space: Space) -> Value:
         return arithmetic.compare(expr.op, self.evaluate(expr.left, space), self.evaluate(expr.right, space))
@@ -217,7 +219,7 @@ class Expressions:
         else:
             value = reduce(self.rules, expr.op, body, domain)
         fault = self._reduced_fault(domain, body, condition, rank)
-        return Value(value.dtype, value.data, value.error, value.unsure, fault)
+        return replace(value, fault=fault)
 
     def _bind(self, expr: typed.Reduce, space: Space) -> tuple[Space, Value | None]:
         """The space with the bound indices, and the condition that bounds of their own put on them."""

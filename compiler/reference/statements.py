@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -196,7 +197,7 @@ class Statements:
         fault = None if value.fault is None else np.where(keep, value.fault, 0)
         if fault is not None and (fault == NOT_COMPUTED).any() and not last_chance:
             return False
-        value = Value(value.dtype, value.data, value.error, value.unsure, fault)
+        value = replace(value, fault=fault)
         if statement.where is None:
             self._write(statement, box, space, value)
         else:
@@ -290,7 +291,8 @@ def spread(value: Value, space: Space, order: tuple[int, ...]) -> Value:
 
     data = full(value.data)
     assert data is not None
-    return Value(value.dtype, data, full(value.error), full(value.unsure), full(value.fault))
+    parts = (value.error, value.unsure, value.fault, value.rescuable)
+    return Value(value.dtype, data, *map(full, parts))
 
 
 def _order(statement: typed.Statement) -> tuple[int, ...]:

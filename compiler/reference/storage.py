@@ -15,13 +15,14 @@ Selection = tuple[Array, ...] | tuple[slice, ...]
 
 @dataclass
 class Stored:
-    """A tensor's elements in its own axis order; error, unsure and fault arrays appear when they are needed."""
+    """A tensor's elements in its own axis order; the arrays beside ``data`` (see ``Value``) appear when needed."""
 
     dtype: str
     data: Array
     error: Array | None = None
     unsure: Array | None = None
     fault: Array | None = None
+    rescuable: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -36,12 +37,12 @@ class Stored:
 
     def copy(self) -> Stored:
         """An independent copy, for a statement that reads the old elements while it writes new ones."""
-        parts = (None if part is None else part.copy() for part in (self.error, self.unsure, self.fault))
+        parts = (None if part is None else part.copy() for part in self._parts)
         return Stored(self.dtype, self.data.copy(), *parts)
 
     def at(self, selection: Selection) -> Value:
         """The elements at ``selection``, as they lie."""
-        parts = (None if part is None else part[selection] for part in (self.error, self.unsure, self.fault))
+        parts = (None if part is None else part[selection] for part in self._parts)
         return Value(self.dtype, self.data[selection], *parts)
 
     def put(self, selection: Selection, value: Value) -> None:
@@ -50,6 +51,11 @@ class Stored:
         self.error = self._put(self.error, selection, value.error, self.data.dtype)
         self.unsure = self._put(self.unsure, selection, value.unsure, np.dtype(np.bool_))
         self.fault = self._put(self.fault, selection, value.fault, np.dtype(np.int32))
+        self.rescuable = self._put(self.rescuable, selection, value.rescuable, np.dtype(np.bool_))
+
+    @property
+    def _parts(self) -> tuple[Array | None, ...]:
+        return self.error, self.unsure, self.fault, self.rescuable
 
     def _put(self, kept: Array | None, selection: Selection, new: Array | None, dtype: np.dtype[Any]) -> Array | None:
         if new is None and kept is None:

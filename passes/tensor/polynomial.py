@@ -20,6 +20,8 @@ from tilewright.passes.tensor.structure import Structure
 Monomial = tuple[Node, ...]
 MAX_PRODUCT_TERMS = 16
 """Products are multiplied out up to this many terms; larger ones stay products."""
+MAX_DEGREE = 8
+"""Products of more factors stay products: squaring again and again would double the factors each time."""
 _LINEAR = frozenset({"arith.addi", "arith.subi", "arith.muli"})
 
 
@@ -34,6 +36,11 @@ class Polynomial:
     @property
     def is_constant(self) -> bool:
         return not self.terms
+
+    @property
+    def degree(self) -> int:
+        """The most factors of a term."""
+        return max((len(monomial) for monomial in self.terms), default=0)
 
 
 class Polynomials:
@@ -68,7 +75,8 @@ class Polynomials:
         return Polynomial({(shared,): 1}, 0, width_of(node.type))
 
     def _product(self, node: Node, left: Polynomial, right: Polynomial) -> Polynomial:
-        if (len(left.terms) + 1) * (len(right.terms) + 1) > MAX_PRODUCT_TERMS:
+        terms_if_multiplied = (len(left.terms) + 1) * (len(right.terms) + 1)
+        if terms_if_multiplied > MAX_PRODUCT_TERMS or left.degree + right.degree > MAX_DEGREE:
             return self._atom(node)
         terms: dict[Monomial, int] = {}
         for a, x in (*left.terms.items(), ((), left.constant)):

@@ -63,7 +63,7 @@ def test_a_pass_may_leave_out_a_failing_check_of_elements_that_nobody_reads() ->
 
 
 def test_integer_powers_with_exponents_from_data() -> None:
-    """No program had one: a mutant of the emitter that always gave 0 was not noticed."""
+    """Compilation never ended: squaring 31 times was multiplied out. (And a mutant that gave 0 was not noticed.)"""
     kernel = tw.jit("kernel k[N](x: i32[N], e: i32[N]) -> (y: i32[N]):\n    y[i] = x[i] ** e[i]\n")
     x, e = np.array([3, -2, 7, 5, 1], np.int32), np.array([4, 5, 0, 1, 30], np.int32)
     np.testing.assert_array_equal(kernel(x, e), [81, -32, 1, 5, 1])

@@ -63,6 +63,7 @@ def mutated_code(mutant: Mutant, source: str, filename: str) -> CodeType:
     node = next(n for k, n in enumerate(ast.walk(tree)) if k == mutant.site)
     changed = list(_changes(node))[mutant.choice][1](copy.deepcopy(node))
     module = _Replace(node, changed).visit(tree)
+    assert isinstance(module, ast.Module)
     return find_code(compile(ast.fix_missing_locations(module), filename, "exec"), mutant.function)
 
 
