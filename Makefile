@@ -1,5 +1,5 @@
 # Every target does its own set-up: a machine needs Python 3.11 or later and make, nothing else.
-# make demo | test | test-torch | lint | soak | venv | clean
+# make demo | test | test-torch | lint | soak | soak-short | venv | clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 SOAK_SECONDS ?= 3600
 
-.PHONY: venv demo test test-torch lint soak docs clean
+.PHONY: venv demo test test-torch lint soak soak-short docs clean
 
 venv: $(VENV)/.test
 
@@ -47,6 +47,10 @@ lint: $(VENV)/.lint
 
 soak: $(VENV)/.test
 	$(PYTEST) -m soak --soak-seconds $(SOAK_SECONDS)
+
+# The soaks that last as long as they are given: what a change has to pass besides the suite.
+soak-short: $(VENV)/.test
+	$(PYTEST) -m soak --soak-seconds 60 tests/unit/test_cache.py tests/cpu/test_fuzz_native.py
 
 docs: $(VENV)/.base
 	$(BIN)/python -m tilewright.runtime.switches > docs/switches.md
