@@ -121,8 +121,9 @@ def _leave_folder(
     fault: BaseException, job: Job, kernel: TypedKernel, target: Target, switches: Switches
 ) -> Path | None:
     case = crash.Case(
-        job.program.source.text, job.kernel, job.target, job.instance, dict(job.dims), job.settings.disabled
-    )
+        job.program.source.text, job.kernel, job.target, job.instance, dict(job.dims), job.settings.disabled,
+        job.program.imports,
+    )  # fmt: skip
     return crash.write(fault, case, _texts(job, kernel, target), switches, switches.crash_dir or _home() / "crashes")
 
 

@@ -302,6 +302,28 @@ def test_internal_fault_leaves_a_crash_folder(tmp_path: Path, monkeypatch: pytes
     assert "tilewright compile source.tw:softmax --target cpu --type T=f32" in (folder / "replay.sh").read_text()
 
 
+def test_a_crash_folder_holds_what_the_source_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replay line works where the folder is sent to."""
+
+    def broken(*arguments: Any) -> Any:
+        raise InternalFault("a made-up fault")
+
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "halves.tw").write_text("def half(x) = 0.5 * x\n")
+    (tmp_path / "main.tw").write_text(
+        "from parts.halves import half\nfrom activations import gelu\n"
+        "kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = gelu(half(x[i]))\n"
+    )
+    switches = Switches(cache=False, crash_dir=tmp_path / "crashes")
+    with monkeypatch.context() as patch, pytest.raises(CompilerFault) as caught:
+        patch.setattr(pipeline, "back_end", broken)
+        tw.jit(tmp_path / "main.tw", switches=switches)(data(3))
+    folder = caught.value.folder
+    assert folder is not None
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.tw")} == {"source.tw", "parts/halves.tw"}
+    assert tw.jit(folder / "source.tw", switches=switches)(data(3)).shape == (3,)
+
+
 def test_a_child_that_dies_or_hangs_is_an_error_and_is_replaced() -> None:
     worker = Worker()
     job = Job(driver.program(SCALE), "scale", driver.instance_of(driver.program(SCALE).kernel(None), {"T": "f32"}, {}))
