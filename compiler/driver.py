@@ -10,17 +10,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tilewright.compiler.assumptions import allocated
 from tilewright.compiler.jobs import Job
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.frontend import CheckedKernel, infer_instance
 from tilewright.compiler.language.typed import Instance
 from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program, program
-from tilewright.compiler.target import Target, find
+from tilewright.compiler.target import find
 from tilewright.compiler.worker import compile_apart
 from tilewright.runtime.artifact import Artifact
 from tilewright.runtime.errors import CallError, DeviceError
-from tilewright.runtime.facts import ALIGNMENT
 from tilewright.runtime.launch import Program as Runnable
 from tilewright.runtime.loading import program_for
 from tilewright.runtime.plan import Plan
@@ -141,7 +141,7 @@ def compile_loaded(
     switches: Switches,
 ) -> Compiled:
     """``compile`` of a program that is loaded already."""
-    facts = _assumed(checked, find(target, switches))
+    facts = allocated(checked, find(target, switches))
     job = Job(
         loaded,
         checked.name,
@@ -152,13 +152,6 @@ def compile_loaded(
         Settings(disabled=frozenset(disable), facts=facts, keep=True),
     )
     return Compiled(compile_apart(job, switches), switches)
-
-
-def _assumed(checked: CheckedKernel, target: Target) -> tuple[str, ...]:
-    """What code that is compiled without data assumes of its calls: tensors lie as allocators give them."""
-    if "aligned" not in target.specialises:
-        return ()
-    return tuple(f"align({item.name.id}) >= {ALIGNMENT}" for item in (*checked.tensors, *checked.outputs))
 
 
 def instance_of(checked: CheckedKernel, types: Mapping[str, str] | None, consts: Mapping[str, Any] | None) -> Instance:
