@@ -1,9 +1,9 @@
 """Owns what a ``schedule`` block means: written settings bend the rule's schedule, and nothing else.
 
 ``tile i=128`` sets the outermost block of every index called ``i`` (a reduced index: its tile); ``tile s.j=64`` only
-in the nest of statement ``s``. Blocks inside are brought to sizes that divide. ``warps``, and ``stages`` (the buffers of
-a ring), are the launch's, on machines that have them. A setting that no launch can use is an error, so that a typo does
-not pass for a choice.
+in the nest of statement ``s``. Blocks inside are brought to sizes that divide. ``warps``, and ``stages`` (the buffers
+of a ring), are the launch's, on machines that have them. A setting that no launch can use is an error, so that a typo
+does not pass for a choice.
 """
 
 from __future__ import annotations
