@@ -22,6 +22,7 @@ from tilewright.passes.gpu.access import coefficients
 from tilewright.passes.gpu.layouts import slots
 from tilewright.passes.gpu.memory import GlobalView, SharedBuffer
 from tilewright.passes.gpu.registers import Registers
+from tilewright.passes.machine.elements import storage_bytes
 
 CHUNK_BYTES = 16
 BANK_BYTES = 128
@@ -57,7 +58,7 @@ class Stages:
         shape = tuple(type_.shape)
         if not type_.has_static_shape:
             raise Unsupported("a buffer of a size that is known at launch", stage.location)
-        size = memory.element_bytes(type_.element_type)
+        size = storage_bytes(type_.element_type)
         count = 1
         for extent in shape:
             count *= extent
@@ -84,7 +85,7 @@ class Stages:
         placed = compose(buffer.layout, value.layout)
         base = self.kernel.threads.offset(placed)
         offsets = [o for (o,) in slots(placed)]
-        width = _run(offsets, base.step, CHUNK_BYTES // memory.element_bytes(buffer.element))
+        width = _run(offsets, base.step, CHUNK_BYTES // storage_bytes(buffer.element))
         for first in range(0, len(offsets), width):
             pointer = self.kernel.contractions.pointer(buffer, base, offsets[first])
             memory.store(self.emitter, list(value.values[first : first + width]), pointer, buffer.element)
@@ -94,7 +95,7 @@ class Stages:
         placed = compose(buffer.layout, layout)
         base = self.kernel.threads.offset(placed)
         offsets = [o for (o,) in slots(placed)]
-        width = _run(offsets, base.step, CHUNK_BYTES // memory.element_bytes(element))
+        width = _run(offsets, base.step, CHUNK_BYTES // storage_bytes(element))
         values: list[Any] = []
         for first in range(0, len(offsets), width):
             pointer = self.kernel.contractions.pointer(buffer, base, offsets[first])
@@ -105,7 +106,7 @@ class Stages:
         """The same tile in another layout, through shared memory."""
         assert value.layout is not None
         shape = value.layout.shape
-        size = memory.element_bytes(value.element)
+        size = storage_bytes(value.element)
         count = 1
         for extent in shape:
             count *= extent
@@ -146,7 +147,7 @@ class Stages:
         access = tile.load_view(copy.load).access
         held = self.kernel.values[access.view]
         width = self.kernel.accesses.width(held, access, self.kernel.tile_layout(copy.store.operands[0]))
-        return int(width) * memory.element_bytes(held.element)
+        return int(width) * storage_bytes(held.element)
 
     def pipelined_loop(self, loop: Any) -> None:
         """The loop with its copies ``stages - 1`` steps ahead."""
@@ -212,7 +213,7 @@ class Stages:
         layout = kernel.tile_layout(copy.store.operands[0])
         placed = compose(buffer.layout, layout)
         base = kernel.threads.offset(placed)
-        size = memory.element_bytes(buffer.element)
+        size = storage_bytes(buffer.element)
         for first, count, source, condition in kernel.accesses.runs(view, access, layout, kernel.operands(access)):
             (offset,) = slots(placed)[first]
             target = kernel.contractions.pointer(buffer, base, offset)

@@ -112,3 +112,20 @@ def test_a_setting_without_a_place_is_refused(setting: str) -> None:
     text = f"kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = 2 * x[i]\nschedule f for sm_80:\n    {setting}\n"
     with pytest.raises(SourceErrors, match="TW0611"):
         tw.compile(text, target="sm_80")
+
+
+@pytest.mark.parametrize("warps", [1, 2, 3, 6, 8])
+def test_rows_are_reduced_over_any_number_of_warps(warps: int) -> None:
+    """Values, and positions, which are 64 bits wide."""
+    rows = f"""
+kernel rows[M, N](x: f32[M, N]) -> (total: f32[M], best: i64[M]):
+    total[i] = sum[j](x[i, j])
+    best[i]  = argmax[j](x[i, j])
+
+schedule rows for sm_80:
+    warps {warps}
+"""
+    x = np.random.default_rng(warps).integers(-50, 50, (3, 777)).astype(np.float32)
+    total, best = tw.jit(rows)(x, target="sm_80", device="emulator")
+    np.testing.assert_array_equal(total, x.sum(1))
+    np.testing.assert_array_equal(best, x.argmax(1))
