@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.fuzz.backends import emulated
 from tests.fuzz.generate import run_case
+
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.dialect.faults import Unsupported
 
