@@ -67,3 +67,14 @@ def test_integer_powers_with_exponents_from_data() -> None:
     kernel = tw.jit("kernel k[N](x: i32[N], e: i32[N]) -> (y: i32[N]):\n    y[i] = x[i] ** e[i]\n")
     x, e = np.array([3, -2, 7, 5, 1], np.int32), np.array([4, 5, 0, 1, 30], np.int32)
     np.testing.assert_array_equal(kernel(x, e), [81, -32, 1, 5, 1])
+
+
+def test_positions_cross_launches() -> None:
+    """The workspace for them had no type that the launcher knew."""
+    kernel = tw.jit("""
+kernel k[M, N](x: f32[M, N]) -> (y: i64[M]):
+    y[i] = max[j: 3](i64(argmax[l in 0 .. N - j](x[i, l])))
+""")
+    x = np.random.default_rng(1).permutation(45).reshape(5, 9).astype(np.float32)
+    assert kernel.compile().plan.workspaces
+    np.testing.assert_array_equal(kernel(x), [max(row[: 9 - j].argmax() for j in range(3)) for row in x])
