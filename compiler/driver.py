@@ -27,6 +27,13 @@ from tilewright.runtime.plan import Plan
 from tilewright.runtime.switches import Switches, read
 
 
+FORMS = {
+    "tensor": "tensor.mlir", "plan": "plan.mlir", "tile": "tile.mlir", "tile-gpu": "tile-gpu.mlir",
+    "thread": "thread.mlir", "llvm": "llvm.ll", "ptx": "code.ptx", "sass": "code.sass",
+}  # fmt: skip
+"""The texts of a compilation by the names that ``ir`` and ``--emit`` take, as an artifact keeps them."""
+
+
 class Compiled:
     """A compiled kernel: callable, and everything that is known about it."""
 
@@ -62,10 +69,8 @@ class Compiled:
         return self.artifact.notes["schedule.txt"]
 
     def ir(self, level: str) -> str:
-        """The IR at ``tensor``, ``plan``, ``tile``, ``llvm`` …; ``CallError`` TW1207 where it was not kept."""
-        return self._note(
-            {"llvm": "llvm.ll", "ptx": "code.ptx", "sass": "code.sass"}.get(level, f"{level}.mlir"), level
-        )
+        """The IR at one of ``FORMS``; ``CallError`` TW1207 where it was not kept, or the target has no such form."""
+        return self._note(FORMS.get(level, ""), level)
 
     @property
     def asm(self) -> str:
@@ -90,7 +95,7 @@ class Compiled:
     def _note(self, name: str, level: str) -> str:
         if name in self.artifact.notes:
             return self.artifact.notes[name]
-        kept = sorted(note.partition(".")[0] for note in self.artifact.notes)
+        kept = [form for form, note in FORMS.items() if note in self.artifact.notes]
         raise CallError("TW1207", f"{self.__name__} has no {level!r} text", argument="level", expected=", ".join(kept),
                         found=level)  # fmt: skip
 
