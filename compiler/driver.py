@@ -26,7 +26,6 @@ from tilewright.runtime.loading import program_for
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.switches import Switches, read
 
-
 FORMS = {
     "tensor": "tensor.mlir", "plan": "plan.mlir", "tile": "tile.mlir", "tile-gpu": "tile-gpu.mlir",
     "thread": "thread.mlir", "llvm": "llvm.ll", "ptx": "code.ptx", "sass": "code.sass",

@@ -100,7 +100,8 @@ def test_what_may_be_assumed_of_calls_travels_with_a_dump(level: str, tmp_path: 
     source, dumped = tmp_path / "product.tw", tmp_path / "level.mlir"
     source.write_text(
         "kernel product[M, N, K](a: f16[M, K], b: f16[K, N]) -> (c: f16[M, N]):\n"
-        "    require K % 8 == 0 and N % 8 == 0\n    c[i, j] = sum[k](a[i, k] * b[k, j])\n\nschedule product for sm_80:\n    stages 4\n"
+        "    require K % 8 == 0 and N % 8 == 0\n    c[i, j] = sum[k](a[i, k] * b[k, j])\n\n"
+        "schedule product for sm_80:\n    stages 4\n"
     )
     dumped.write_text(tilewright("compile", str(source), "--target", "sm_80", "--emit", level))
     whole = tilewright("compile", str(source), "--target", "sm_80", "--emit", "ptx")
