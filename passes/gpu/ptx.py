@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.legality import check_level
 from tilewright.dialect.mlir import dialect, ir, passmanager
 
 LOWERING = (
@@ -66,7 +67,8 @@ def target_attribute(chip: Chip) -> Any:
 
 
 def to_ptx(module: Any) -> str:
-    """PTX of a thread-level module (which is converted in place)."""
+    """PTX of a thread-level module (which is converted in place); ``IllegalOp`` for what LLVM would abort on."""
+    check_level(module, "thread")
     passmanager.PassManager.parse(f"builtin.module({LOWERING})").run(module.operation)
     passmanager.PassManager.parse(
         "builtin.module(ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly})"
