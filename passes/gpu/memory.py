@@ -1,6 +1,7 @@
 """Owns the thread's view of memory: views in global memory, stage buffers in shared memory, typed pointers into both.
 
-Elements are moved in their storage type: 16-bit floats as ``i16``, bools and bytes as ``i8``.
+Elements are moved in their storage type: 16-bit floats as ``i16``, bools and bytes as ``i8`` (LLVM packs vectors of
+``i1`` into bits), an ``index`` as ``i64``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from tilewright.dialect.layout import Layout
 from tilewright.dialect.mlir import ir
-from tilewright.passes.machine.elements import machine_type
+from tilewright.passes.machine.elements import from_storage, storage_type, to_storage
 from tilewright.passes.machine.emit import Emitter
 
 GLOBAL, SHARED = 1, 3
@@ -69,25 +70,26 @@ def advance(e: Emitter, pointer: Any, element: Any, count: Any) -> Any:
         pointer.type,
         pointer,
         *dynamic,
-        elem_type=ir.TypeAttr.get(machine_type(e, element)),
+        elem_type=ir.TypeAttr.get(storage_type(e, element)),
         rawConstantIndices=ir.DenseI32ArrayAttr.get([raw]),
     )
 
 
 def load(e: Emitter, pointer: Any, element: Any, count: int) -> list[Any]:
     """``count`` neighbouring elements by one access, which they must be aligned to."""
-    scalar = machine_type(e, element)
+    scalar = storage_type(e, element)
     alignment = ir.IntegerAttr.get(e.i64, element_bytes(element) * count)
     if count == 1:
-        return [e.value("llvm.load", scalar, pointer, alignment=alignment)]
+        return [from_storage(e, e.value("llvm.load", scalar, pointer, alignment=alignment), element)]
     vector = e.value("llvm.load", e.vector_type(count, scalar), pointer, alignment=alignment)
-    return [e.lane(vector, k) for k in range(count)]
+    return [from_storage(e, e.lane(vector, k), element) for k in range(count)]
 
 
 def store(e: Emitter, values: list[Any], pointer: Any, element: Any) -> None:
     """Store neighbouring elements by one access, which they must be aligned to."""
     alignment = ir.IntegerAttr.get(e.i64, element_bytes(element) * len(values))
-    value = values[0] if len(values) == 1 else e.from_lanes(values)
+    stored = [to_storage(e, value, element) for value in values]
+    value = stored[0] if len(stored) == 1 else e.from_lanes(stored)
     e.op("llvm.store", [], [value, pointer], {"alignment": alignment})
 
 

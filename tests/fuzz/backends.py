@@ -9,17 +9,25 @@ from typing import Any
 
 import tilewright
 from tests.fuzz.program import Program
+from tilewright.compiler.back_ends import with_kernels
 from tilewright.compiler.emit import emit
+from tilewright.compiler.interface import interface_of
 from tilewright.compiler.language import typed
-from tilewright.compiler.pipeline import Settings, compile_typed
-from tilewright.compiler.target import Target
+from tilewright.compiler.pipeline import Settings, compile_typed, road
+from tilewright.compiler.planning import plan_of
+from tilewright.compiler.target import Target, find
 from tilewright.dialect import ods
 from tilewright.dialect.interpret.tensor import run_tensor
-from tilewright.passes.base import Instrument
+from tilewright.passes.base import Instrument, run_passes
 from tilewright.passes.cpu.target import host
+from tilewright.passes.gpu.lower import lower
+from tilewright.passes.gpu.ptx import Chip, to_ptx
 from tilewright.passes.tile.rule import Machine
 from tilewright.runtime.artifact import Artifact
+from tilewright.runtime.emulated import EmulatorEngine
+from tilewright.runtime.launch import Program as Launcher
 from tilewright.runtime.loading import program_for
+from tilewright.runtime.switches import Switches
 
 
 def tensor_level(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
@@ -62,6 +70,21 @@ def small_target(seed: int) -> Target:
         cell_vectors=choice.choice((8, 16)),
     )
     return Target("cpu", ("cpu",), cpu=replace(host(), lanes=4, effort=0), machine=machine)
+
+
+def emulated(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
+    """PTX for sm_80 in the emulator; ptxas is not asked. Raises ``Unsupported`` for functions that the GPU end lacks."""
+    target = find("sm_80", Switches())
+    assert target.gpu is not None
+    with ods.session():
+        module = emit(kernel)
+        for _, passes in road(target, Settings()):
+            module = run_passes(module, passes)
+        lowered = lower(module, Chip(target.gpu.arch), target.machine.stages)
+        plan = plan_of(module, interface_of(kernel, None), {one.name: one.sites for one in lowered.kernels})
+        ptx = to_ptx(lowered.module)
+    launcher = Launcher(with_kernels(plan, lowered.kernels, target), EmulatorEngine(ptx))
+    return _named(kernel, launcher(**program.arguments))
 
 
 def compiled_and_run(

@@ -42,6 +42,10 @@ OWN_TESTS: Mapping[str, tuple[str, ...]] = {
         "tests/cpu/test_native_access.py", "tests/cpu/test_native_elementwise.py", "tests/cpu/test_native_kernels.py",
         "tests/cpu/test_native_tiled.py", "tests/cpu/test_native_math.py", "tests/cpu/test_native_object.py",
     ),
+    "passes/gpu/": (
+        "tests/ir/test_assign_layouts.py", "tests/emulator/test_sm80_assembled.py", "tests/emulator/test_sm80_calls.py",
+        "tests/emulator/test_sm80_rows.py", "tests/emulator/test_sm80_products.py",
+    ),
     "passes/machine/": (
         "tests/cpu/test_native_elementwise.py", "tests/cpu/test_native_math.py", "tests/cpu/test_native_kernels.py",
     ),
@@ -61,6 +65,11 @@ def prepared() -> list[Judge]:
     """The random programs and library kernels, with what the reference says of them; needs no MLIR."""
     judges = [_program_judge(seed) for seed in SEEDS]
     return [*judges, *(_library_judge(number, case) for number, case in enumerate(CASES) if case.module in MODULES)]
+
+
+def judges_of(file: str, prepared: list[Judge]) -> list[Judge]:
+    """Who judges a mutant of ``file``: native code has nothing to say about ``passes/gpu``."""
+    return [*([] if file.startswith("passes/gpu/") else prepared), own_tests(file)]
 
 
 def own_tests(file: str) -> Judge:

@@ -26,10 +26,10 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import tilewright
-from tests.mutation.judges import Judge, own_tests, prepared
+from tests.mutation.judges import Judge, judges_of, prepared
 from tests.mutation.mutants import Mutant, mutants_of, mutated_code
 
-FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/machine")
+FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/gpu", "passes/machine")
 EMITTERS = "compiler/emit*.py"
 ROOT = Path(tilewright.__file__).parent
 HARD_SECONDS = 3600
@@ -121,7 +121,7 @@ def _child(mutant: Mutant | None, judges: Sequence[Judge], sender: Connection) -
 def require_clean(mutants: Sequence[Mutant], judges: Sequence[Judge]) -> None:
     """``RuntimeError`` where the judges find fault with the code as it is."""
     for folder in sorted({own_tests_of(m.file) for m in mutants}):
-        verdict = judged(None, [*judges, own_tests(folder)])
+        verdict = judged(None, judges_of(folder, judges))
         if verdict.noticed:
             raise RuntimeError(f"the code as it is fails {verdict.noticed} for {folder}: {verdict.message}")
 
@@ -132,7 +132,7 @@ def run(mutants: Sequence[Mutant], seconds: float) -> Iterator[Verdict]:
     deadline = time.monotonic() + seconds
     require_clean(mutants, judges)
     for mutant in mutants:
-        yield judged(mutant, [*judges, own_tests(mutant.file)])
+        yield judged(mutant, judges_of(mutant.file, judges))
         if time.monotonic() > deadline:
             return
 
