@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,18 +53,6 @@ def run_case(seed: int, backends: Sequence[Backend] = ()) -> Outcome:
     for backend in backends:
         compare_outputs(program, evaluation, backend(program, kernel))
     return _outcome(program, kernel, evaluation)
-
-
-def leaving(program: Program) -> Program | None:
-    """The program with one subscript of its data moved outside; None where it gathers nothing."""
-    names = sorted(name for name, value in program.arguments.items() if name.startswith("at") and value.size)
-    if not names or "read: gather" not in program.features:
-        return None
-    choice = random.Random(f"leaving {program.seed}")
-    name = choice.choice(names)
-    values = program.arguments[name].copy()
-    values.flat[choice.randrange(values.size)] = 7 if values.dtype.kind == "u" else choice.choice([-1, 7])
-    return replace(program, arguments={**program.arguments, name: values})
 
 
 def compare_outputs(program: Program, evaluation: Evaluation, outputs: dict[str, Any]) -> None:

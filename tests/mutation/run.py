@@ -26,7 +26,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import tilewright
-from tests.mutation.judges import Judge, judges_of, prepared
+from tests.mutation.judges import Judge, Judges, prepared
 from tests.mutation.mutants import Mutant, mutants_of, mutated_code
 
 FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/gpu", "passes/machine")
@@ -118,10 +118,10 @@ def _child(mutant: Mutant | None, judges: Sequence[Judge], sender: Connection) -
     sender.send(("", "", time.process_time() - started))
 
 
-def require_clean(mutants: Sequence[Mutant], judges: Sequence[Judge]) -> None:
+def require_clean(mutants: Sequence[Mutant], judges: Judges) -> None:
     """``RuntimeError`` where the judges find fault with the code as it is."""
     for folder in sorted({own_tests_of(m.file) for m in mutants}):
-        verdict = judged(None, judges_of(folder, judges))
+        verdict = judged(None, judges.of(folder))
         if verdict.noticed:
             raise RuntimeError(f"the code as it is fails {verdict.noticed} for {folder}: {verdict.message}")
 
@@ -132,7 +132,7 @@ def run(mutants: Sequence[Mutant], seconds: float) -> Iterator[Verdict]:
     deadline = time.monotonic() + seconds
     require_clean(mutants, judges)
     for mutant in mutants:
-        yield judged(mutant, judges_of(mutant.file, judges))
+        yield judged(mutant, judges.of(mutant.file))
         if time.monotonic() > deadline:
             return
 
