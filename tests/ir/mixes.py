@@ -73,9 +73,17 @@ def _lines(title: str, block: Any) -> Iterator[str]:
     """One line a function, in their order."""
     for op in ods.ops_of(block):
         if op.name in ("func.func", "llvm.func"):
-            counts = Counter(inner.name.removeprefix("arith.") for inner in _inside(op))
-            mix = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+            counts = Counter(_title(inner) for inner in _inside(op))
+            mix = ", ".join(name + f" x{count}" * (count > 1) for name, count in sorted(counts.items()))
             yield f"{title} {ir.StringAttr(op.attributes['sym_name']).value}: {mix}"
+
+
+def _title(op: Any) -> str:
+    """The op's name; of a number that is counted with, the number too: sizes and steps are decisions."""
+    name = str(op.name).removeprefix("arith.")
+    if name != "constant" or not isinstance(op.attributes["value"], ir.IntegerAttr):
+        return name
+    return f"{name} {ir.IntegerAttr(op.attributes['value']).value}"
 
 
 def _inside(operation: Any) -> Iterator[Any]:

@@ -105,6 +105,13 @@ def test_a_factor_whose_read_is_checked_stays_inside() -> None:
         assert body.count("arith.mulf") == 2
 
 
+def test_products_of_integers_are_contractions() -> None:
+    text = "kernel k[M, N, K](a: i8[M, K], b: i8[K, N]) -> (y: i32[M, N]):\n    y[i, j] = sum[k](a[i, k] * b[k, j])\n"
+    found = _contraction(text)
+    assert found is not None and (found.rows, found.columns) == ((0,), (1,))
+    assert _contraction(text.replace(" * b", " + b")) is None
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_meaning_stays(seed: int) -> None:
     assert_same_meaning(SCALED, [Factor(), Common(), Fuse()], seed, {"T": "f32"})

@@ -94,7 +94,8 @@ class Judges:
 def prepared() -> Judges:
     """Random programs and library kernels with what the reference says of them, and the recorded mixes."""
     programs = _compiled([(program, _typed(program)) for program in covering()])
-    mixes = [_mix_judge(case) for case in CASES]
+    recorded = known()
+    mixes = [_mix_judge(case, recorded[f"{case.module}.{case.id}"]) for case in CASES]
     library = [_library_judge(number, case) for number, case in enumerate(CASES) if case.module in MODULES]
     native = [_program_judge(*one, _road(k)) for k, one in enumerate(programs)]
     return Judges(
@@ -182,9 +183,9 @@ def _check_judge(program: Program, kernel: TypedKernel) -> Judge:
     return Judge(f"check of {program.seed}", ask)
 
 
-def _mix_judge(case: Case) -> Judge:
+def _mix_judge(case: Case, recorded: str) -> Judge:
     def ask() -> None:
-        assert written(case) == known()[f"{case.module}.{case.id}"]
+        assert written(case) == recorded
 
     return Judge(f"mix {case.module}.{case.id}", ask)
 
