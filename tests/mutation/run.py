@@ -26,7 +26,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import tilewright
-from tests.mutation.judges import Judge, Judges, prepared
+from tests.mutation.judges import Judge, Judges, own_tests, prepared
 from tests.mutation.mutants import Mutant, mutants_of, mutated_code
 
 FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/gpu", "passes/machine")
@@ -120,10 +120,12 @@ def _child(mutant: Mutant | None, judges: Sequence[Judge], sender: Connection) -
 
 def require_clean(mutants: Sequence[Mutant], judges: Judges) -> None:
     """``RuntimeError`` where the judges find fault with the code as it is."""
-    for folder in sorted({own_tests_of(m.file) for m in mutants}):
-        verdict = judged(None, judges.of(folder))
+    folders = sorted({own_tests_of(m.file) for m in mutants})
+    own = [own_tests(folder) for folder in folders]
+    for several in (judges.shared, judges.gpu, *([one] for one in own)):
+        verdict = judged(None, several)
         if verdict.noticed:
-            raise RuntimeError(f"the code as it is fails {verdict.noticed} for {folder}: {verdict.message}")
+            raise RuntimeError(f"the code as it is fails {verdict.noticed}: {verdict.message}")
 
 
 def run(mutants: Sequence[Mutant], seconds: float) -> Iterator[Verdict]:
