@@ -236,6 +236,9 @@ class _Reduction:
         condition = _conjunction(conjuncts(self.expr.where))
         return self.path if condition is None else (*self.path, (condition, True))
 
+    def _end_path(self, end: Expr) -> Path:
+        return self.path if has_checked_read(end) else ()
+
     def _element(self, scalars: Scalars, kind: FoldKind, element: Expr, path: Path) -> list[Any]:
         value = scalars.emit(element, path)
         if element.dtype == INDEX:
@@ -245,22 +248,16 @@ class _Reduction:
         return [value, convert(self._position(scalars), INDEX, POSITION)]
 
     def _position(self, scalars: Scalars) -> Any:
-        """The index itself, before its shift, or the row-major number of several (a radix is where a binder ends)."""
+        """The index itself, before its shift, or the row-major number of several: each counts to where it ends."""
         if len(self.expr.binders) == 1:
             return scalars.arguments[self.expr.binders[0].index]
         position: Any = None
         for binder in self.expr.binders:
             at = scalars.emit(Index(self.expr.span, INDEX, binder.index))
             if position is not None:
-                at = arith.addi(arith.muli(position, self._radix(scalars, binder)), at)
+                at = arith.addi(arith.muli(position, scalars.emit(binder.hi, self._end_path(binder.hi))), at)
             position = at
         return position
-
-    def _radix(self, scalars: Scalars, binder: Binder) -> Any:
-        """Where a binder ends, at most, over the box; at the point where only values know."""
-        ends = self.folds.affine(()).interval(binder.hi)
-        end = scalars.emit(binder.hi) if ends is None else affine_value(ends[1], self.folds.dims)
-        return arith.maxsi(end, constant(INDEX, 1))
 
     def _finish(self, kind: FoldKind, dtype: str) -> Callable[[Scalars, tuple[Any, ...]], Any]:
         """How the values of the fold become the value of the expression, where they are read."""
@@ -296,7 +293,7 @@ class _Reduction:
 
     def _ends_of(self, scalars: Scalars, index: str, bounds: Bounds) -> list[Any]:
         if bounds.values is not None:
-            return [scalars.emit(end, self.path if has_checked_read(end) else ()) for end in bounds.values]
+            return [scalars.emit(end, self._end_path(end)) for end in bounds.values]
         raise_free = self.folds.names.ranges[index].extent
         return [constant(INDEX, 0), affine_value(raise_free, self.folds.dims)]
 

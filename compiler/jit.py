@@ -7,7 +7,7 @@ that the caller gives too), the facts that the target's code may assume, target 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program, program
 from tilewright.compiler.target import Target, device_for, find
 from tilewright.runtime import artifact as artifacts
-from tilewright.runtime.arguments import collect, layout_of, split_outputs
+from tilewright.runtime.arguments import bind_dims, collect, layout_of, made_elements, split_outputs
 from tilewright.runtime.cache import Memo
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.facts import ALIGNMENT, INDEX32, holds
@@ -103,7 +103,7 @@ class JitKernel:
         given: Mapping[str, Any],
     ) -> Runnable:  # fmt: skip
         row = find(target, self._switches)
-        compiled = self._compiled(self._specialisation(values, static, row, given))
+        compiled = self._suited(self._specialisation(values, static, row, given), values)
         runnable = compiled.program(device_for(row, device))
         if len(self._known) >= PREPARED_LIMIT:
             self._known.clear()
@@ -160,6 +160,17 @@ class JitKernel:
             if tensor.layout is None and layout != "row":
                 found[tensor.name.id] = layout
         return tuple(sorted(found.items()))
+
+    def _suited(self, wanted: Specialisation, values: Mapping[str, Any]) -> Compiled:
+        """The compiled kernel; without 32-bit indices where an output or workspace, known only now, is too large."""
+        compiled = self._compiled(wanted)
+        if INDEX32 not in wanted.facts:
+            return compiled
+        views = {name: view_of(values[name], name) for name in self._tensors}
+        dims = bind_dims(compiled.plan, views)
+        if holds(INDEX32, dims, views, made_elements(compiled.plan, dims, views)):
+            return compiled
+        return self._compiled(replace(wanted, facts=tuple(fact for fact in wanted.facts if fact != INDEX32)))
 
     def _compiled(self, wanted: Specialisation) -> Compiled:
         def make() -> Compiled:

@@ -65,10 +65,15 @@ CPU = Level(
     frozenset({"builtin.module", "builtin.unrealized_conversion_cast"}),
     frozenset({"arith", "cf", "func", "llvm", "math", "memref", "scf", "ub", "vector"}),
 )
+_THREAD_MATH = frozenset(
+    f"math.{name}"
+    for name in "absf absi ceil copysign ctlz ctpop cttz floor fma round roundeven sqrt trunc".split()
+)
+"""What NVPTX has instructions for. On any other ``math`` op it ends the process: there is no library to call."""
 THREAD = Level(
     "thread",
-    frozenset({"builtin.module"}),
-    frozenset({"arith", "cf", "func", "gpu", "llvm", "math", "nvvm", "scf", "ub", "vector"}),
+    frozenset({"builtin.module"}) | _THREAD_MATH,
+    frozenset({"arith", "cf", "func", "gpu", "llvm", "nvvm", "scf", "ub", "vector"}),
 )
 LLVM = Level("llvm", frozenset({"builtin.module"}), frozenset({"llvm"}))
 

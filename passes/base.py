@@ -178,7 +178,10 @@ class _Watch:
             _write(self.instrument.folder, step.title, text if changed else _unchanged(step) + "\n")
 
     def _judge(self, step: Pass, module: Any, semantics: Semantics) -> None:
-        now = semantics.behaviour(module)
+        try:
+            now = semantics.behaviour(module)
+        except InternalFault as fault:
+            raise PassFault(f"pass {step.title} left IR that cannot run: {fault}") from fault
         difference = semantics.compare(self.behaviour, now)
         if difference is not None:
             raise PassFault(f"pass {step.title} changed what the program means: {difference}")

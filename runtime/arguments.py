@@ -7,6 +7,7 @@ writes into memory of the caller.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -204,10 +205,18 @@ def _check_requires(plan: Plan, dims: Mapping[str, int]) -> None:
 
 
 def _check_facts(plan: Plan, dims: Mapping[str, int], views: Mapping[str, TensorView]) -> None:
+    made = made_elements(plan, dims, views)
     for fact in dict.fromkeys(fact for launch in plan.launches for fact in launch.facts):
-        if not holds(fact, dims, views):
+        if not holds(fact, dims, views, made):
             raise CallError("TW1017", f"this code of {plan.kernel} was compiled for calls with {fact}", expected=fact,
                             found=", ".join(f"{name} = {value}" for name, value in dims.items()))  # fmt: skip
+
+
+def made_elements(plan: Plan, dims: Mapping[str, int], views: Mapping[str, TensorView]) -> list[int]:
+    """The elements of each tensor that the call makes itself: outputs without a view, and workspaces."""
+    shapes = [argument.shape for argument in plan.outputs if argument.name not in views]
+    shapes += [space.shape for space in plan.workspaces]
+    return [math.prod(size.evaluate(dims) for size in shape or ()) for shape in shapes]
 
 
 def check_overlap(written: Sequence[tuple[str, TensorView]], read: Sequence[tuple[str, TensorView]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -204,7 +204,7 @@ class Expressions:
     # ------------------------------------------------------------ reductions
 
     def _reduce(self, expr: typed.Reduce, space: Space) -> Value:
-        inner, bounds = self._bind(expr, space)
+        inner, bounds, ends = self._bind(expr, space)
         needed = self._mentions(expr.body) | {binder.index for binder in expr.binders}
         if expr.where is not None:
             needed |= self._mentions(expr.where)
@@ -212,7 +212,7 @@ class Expressions:
             raise SpaceTooLarge
         condition = bounds if expr.where is None else _both(bounds, self.evaluate(expr.where, inner))
         body = self.evaluate(expr.body, inner)
-        domain = self._domain(expr, inner, condition)
+        domain = self._domain(expr, inner, condition, ends)
         rank = None if expr.rank is None else self.evaluate(expr.rank, space)
         if expr.op in ("argmax", "argmin", "argtop", "top"):
             value = selection.select(expr.op, body, domain, rank)
@@ -221,11 +221,13 @@ class Expressions:
         fault = self._reduced_fault(domain, body, condition, rank)
         return replace(value, fault=fault)
 
-    def _bind(self, expr: typed.Reduce, space: Space) -> tuple[Space, Value | None]:
-        """The space with the bound indices, and the condition that bounds of their own put on them."""
+    def _bind(self, expr: typed.Reduce, space: Space) -> tuple[Space, Value | None, list[Array]]:
+        """The space with the bound indices, the condition that bounds of their own put on them, and where each ends."""
         inner, condition = space, None
+        ends: list[Array] = []
         for binder in expr.binders:
             lo, hi = self.evaluate(binder.lo, inner), self.evaluate(binder.hi, inner)
+            ends.append(hi.data.astype(np.int64))
             low, high = int(lo.data.min(initial=2**62)), int(hi.data.max(initial=-(2**62)))
             if high - low > _LARGEST_RANGE:
                 raise ReferenceCheckError(f"{binder.index} runs over {high - low} points", expr.span)
@@ -235,17 +237,16 @@ class Expressions:
             index = Value("index", inner.axes[binder.index].values())
             own = _both(arithmetic.compare("<=", lo, index), arithmetic.compare("<", index, hi))
             condition = own if condition is None else _both(condition, own)
-        return inner, condition
+        return inner, condition, ends
 
-    def _domain(self, expr: typed.Reduce, inner: Space, condition: Value | None) -> Domain:
-        """The points of a reduction. A position is the index itself, or the row-major number of several in a box that
-        starts at 0 and ends where they end."""
+    def _domain(self, expr: typed.Reduce, inner: Space, condition: Value | None, ends: Sequence[Array]) -> Domain:
+        """The points of a reduction. A position is the index itself, or the row-major number of several in the box
+        from 0 to where they end at the element."""
         mask = None if condition is None or condition.data.all() else condition.data
         open_points = None if condition is None else condition.unsure
         positions: Array = np.zeros((), np.int64)
-        for binder in expr.binders:
-            axis = inner.axes[binder.index]
-            positions = positions * np.int64(max(axis.hi, 1)) + axis.values()
+        for binder, end in zip(expr.binders, ends, strict=True):
+            positions = positions * end + inner.axes[binder.index].values()
         return Domain(tuple(range(len(expr.binders))), inner.shape, mask, open_points, positions)
 
     def _reduced_fault(self, domain: Domain, body: Value, condition: Value | None, rank: Value | None) -> Array | None:

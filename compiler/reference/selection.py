@@ -15,6 +15,7 @@ def select(op: str, body: Value, domain: Domain, rank: Value | None = None) -> V
         domain.spread(body.data).shape[len(domain.axes) :],
         () if domain.mask is None else domain.spread(domain.mask).shape[len(domain.axes) :],
         () if rank is None else rank.data.shape,
+        domain.spread(domain.positions).shape[len(domain.axes) :],
     )
     table = _Table(body, domain, shape, ascending=op == "argmin")
     wanted = np.zeros((), np.int64) if rank is None else rank.data

@@ -108,6 +108,10 @@ class Numbers:
             return np.ones(shape, np.bool_)
         return np.full(shape, int.from_bytes([POISON_BYTE] * dtype.itemsize, "little", signed=True), dtype)
 
+    def stand_in(self, value: float, array: Array) -> Array:
+        """`value` as an element of `array`: a fraction is cut off where integers are held."""
+        return np.asarray(value).astype(array.dtype)
+
     def constant(self, attribute: Any, type_: Any) -> Array:
         """The value of a constant's attribute."""
         dtype = self.dtype(type_)

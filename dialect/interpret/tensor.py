@@ -32,14 +32,14 @@ def run_tensor(
     dims: Mapping[str, int],
     *,
     precision: Precision = "exact",
-    checks: bool = True,
+    outside: float | None = None,
 ) -> dict[str, Array]:
     """Run kernel `kernel` of a module at the tensor level.
 
     `arguments` maps ``tw.name`` to an array or a scalar, `dims` the dim symbols to sizes. Returns the outputs by name,
-    in their language dtype. With ``checks=False`` a gather that is outside reads the nearest element.
+    in their language dtype. A gather that is outside raises `CheckFailed`, or reads `outside` where that is given.
     """
-    run = _Run(module, dict(dims), Numbers(precision), checks)
+    run = _Run(module, dict(dims), Numbers(precision), outside)
     function = run.function(kernel)
     described = zip(function.regions[0].blocks[0].arguments, arguments_of(function, "tw"), strict=True)
     values = [_bind(run, function, value, argument, arguments) for value, argument in described]
@@ -69,7 +69,7 @@ class _Run:
     module: Any
     dims: dict[str, int]
     numbers: Numbers
-    checks: bool
+    outside: float | None
     functions: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -198,6 +198,7 @@ class _Frame:
         counts: Array = np.ones((), np.bool_) if space is None else space.counts
         active = counts if view.active is None else counts & self.environment[view.active]
         inside: Array = np.ones((), np.bool_)
+        refused: Array = np.zeros((), np.bool_)
         for axis, (subscript, mode) in enumerate(zip(subscripts, view.modes, strict=True)):
             here = (subscript >= 0) & (subscript < values.shape[axis])
             if mode is tensor.ReadMode.GUARDED:
@@ -206,7 +207,8 @@ class _Frame:
             outside = active & inside & ~((subscript >= 0) & (subscript < values.shape[axis]))
             if np.any(outside):
                 self._refuse(op, axis, mode, subscript, outside, values.shape)
-        taken = _take(values, subscripts)
+                refused = refused | outside
+        taken = self._replaced(_take(values, subscripts), refused)
         protected = view.active is not None or tensor.ReadMode.GUARDED in view.modes
         if not protected:
             return taken
@@ -219,8 +221,14 @@ class _Frame:
         message = f"subscript {axis} is {bad}, outside of a tensor of shape {shape}"
         if mode is tensor.ReadMode.PROVED:
             raise InterpreterFault(op, message)
-        if self.run.checks:
+        if self.run.outside is None:
             raise CheckFailed(op, message)
+
+    def _replaced(self, taken: Array, refused: Array) -> Array:
+        """What was read, with the stand-in where a check refuses the element."""
+        if self.run.outside is None or not refused.any():
+            return taken
+        return np.where(refused, self.run.numbers.stand_in(self.run.outside, taken), taken)
 
 
 def _along(axis: int, size: int, rank: int) -> Array:

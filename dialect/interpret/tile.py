@@ -46,6 +46,20 @@ class Memory:
         return Memory(numbers.poison(shape, element), np.full(shape, UNWRITTEN, np.int64))
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Where the elements of a tile lie in a view: which of them are touched, and which a check `refused`."""
+
+    coordinates: list[Array]
+    touched: Array
+    refused: Array
+
+    @property
+    def at(self) -> tuple[Array, ...]:
+        """The coordinates of the touched elements."""
+        return tuple(coordinate[self.touched] for coordinate in self.coordinates)
+
+
 Value = Any
 """An array (a tile or a scalar) or a `Memory` (a view)."""
 
@@ -57,20 +71,21 @@ def run_tile(
     dims: Mapping[str, int],
     *,
     precision: Precision = "exact",
-    checks: bool = True,
+    outside: float | None = None,
     shuffle: int | None = None,
 ) -> dict[str, Array]:
     """Run the launches named in `order`; workspaces are passed from one to the next by their ``tile.name``.
 
     `arguments` maps the names of inputs, tables and scalars to values. Returns the outputs by name in their language
-    dtype. With `shuffle` the cells of each grid run in an order drawn from that seed.
+    dtype. With `shuffle` the cells of each grid run in an order drawn from that seed. A checked coordinate that is
+    outside raises `CheckFailed`, or reads `outside` where that is given.
     """
     numbers = Numbers(precision)
     functions = {name_of(function): function for function in functions_of(module)}
     memories: dict[str, Memory] = {}
     outputs: dict[str, str] = {}
     for name in order:
-        launch = _Launch(functions[name], dict(dims), numbers, checks, shuffle)
+        launch = _Launch(functions[name], dict(dims), numbers, outside, shuffle)
         launch.bind(arguments, memories, outputs)
         launch.run()
     return {name: numbers.given(memories[name].values, dtype) for name, dtype in outputs.items()}
@@ -83,7 +98,7 @@ class _Launch:
     function: Any
     dims: dict[str, int]
     numbers: Numbers
-    checks: bool
+    outside: float | None
     shuffle: int | None
     environment: dict[Any, Value] = field(default_factory=dict)
     cell: int = BEFORE
@@ -240,14 +255,15 @@ class _Launch:
         view = tile.load_view(op)
         shape = tuple(op.results[0].type.shape)
         memory: Memory = self.environment[view.access.view]
-        coordinates, touched = self._reach(op, view.access, shape, memory.values.shape)
-        at = tuple(coordinate[touched] for coordinate in coordinates)
-        writers = memory.writer[at]
+        reach = self._reach(op, view.access, shape, memory.values.shape)
+        writers = memory.writer[reach.at]
         if np.any((writers >= 0) & (writers != self.cell)):
             raise InterpreterFault(op, "reads what another cell of this launch stores")
         otherwise = np.zeros((), memory.values.dtype) if view.otherwise is None else self.environment[view.otherwise]
         result = np.broadcast_to(otherwise, shape).astype(memory.values.dtype)
-        result[touched] = memory.values[at]
+        result[reach.touched] = memory.values[reach.at]
+        if self.outside is not None:
+            result[reach.refused] = self.numbers.stand_in(self.outside, result)
         return result
 
     def _store(self, op: Any) -> list[Value]:
@@ -256,8 +272,8 @@ class _Launch:
         memory: Memory = self.environment[view.access.view]
         if not memory.values.flags.writeable:
             raise InterpreterFault(op, "stores into a stage that is filled")
-        coordinates, touched = self._reach(op, view.access, values.shape, memory.values.shape)
-        at = tuple(coordinate[touched] for coordinate in coordinates)
+        reach = self._reach(op, view.access, values.shape, memory.values.shape)
+        at, touched = reach.at, reach.touched
         if not touched.any():
             return []
         self._note_writers(op, memory, at, view.combine)
@@ -279,10 +295,7 @@ class _Launch:
                 raise InterpreterFault(op, "stores two elements of a tile to one place")
         memory.writer[at] = self.cell
 
-    def _reach(
-        self, op: Any, access: tile.Access, shape: tuple[int, ...], sizes: tuple[int, ...]
-    ) -> tuple[list[Array], Array]:
-        """Coordinates of every element of a tile in the view, and which elements are touched."""
+    def _reach(self, op: Any, access: tile.Access, shape: tuple[int, ...], sizes: tuple[int, ...]) -> Reach:
         positions = _positions(shape)
         coordinates = [
             np.broadcast_to(self.environment[offset] + moved, shape)
@@ -298,9 +311,10 @@ class _Launch:
         inside = [(c >= 0) & (c < size) for c, size in zip(coordinates, sizes, strict=True)]
         for dim in access.guarded:
             touched &= inside[dim]
-        return coordinates, self._checked(op, access, coordinates, touched, inside, sizes)
+        refused = self._refused(op, access, coordinates, touched, inside, sizes)
+        return Reach(coordinates, touched & ~refused, refused)
 
-    def _checked(
+    def _refused(
         self,
         op: Any,
         access: tile.Access,
@@ -309,7 +323,8 @@ class _Launch:
         inside: list[Array],
         sizes: tuple[int, ...],
     ) -> Array:
-        """`touched` without what a checked dim refuses; a fault where anything else is outside."""
+        """What a checked dim refuses of the touched elements; a fault where anything else is outside."""
+        refused = np.zeros_like(touched)
         for dim, here in enumerate(inside):
             outside = touched & ~here
             if not np.any(outside):
@@ -317,11 +332,10 @@ class _Launch:
             message = f"coordinate {dim} is {coordinates[dim][outside].flat[0]}, outside of a view of shape {sizes}"
             if dim not in access.checked:
                 raise InterpreterFault(op, message)
-            if self.checks:
+            if self.outside is None:
                 raise CheckFailed(op, message)
-        for dim in access.checked:
-            touched = touched & inside[dim]
-        return touched
+            refused |= outside
+        return refused
 
 
 def _positions(shape: tuple[int, ...]) -> list[Array]:

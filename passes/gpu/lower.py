@@ -31,6 +31,7 @@ from tilewright.passes.gpu.sizes import expression_value
 from tilewright.passes.gpu.stages import Stages
 from tilewright.passes.gpu.thread_emitter import ThreadEmitter
 from tilewright.passes.machine.elements import half_bits, is_half, machine_type
+from tilewright.passes.machine.elementwise import OPS as ELEMENTWISE
 from tilewright.passes.machine.elementwise import rule_of
 from tilewright.passes.machine.library import Library
 from tilewright.passes.machine.target import Arithmetic
@@ -231,7 +232,7 @@ class _Kernel:
         handler = _HANDLERS.get(op.name)
         if handler is not None:
             getattr(self, handler)(op)
-        elif op.name.split(".")[0] in ("arith", "math"):
+        elif op.name in ELEMENTWISE:
             self._elementwise(op)
         else:
             raise IllegalOp(f"{op.name!r} cannot be lowered to threads")
@@ -246,9 +247,6 @@ class _Kernel:
         return layout_of(value.type)
 
     def _elementwise(self, op: Any) -> None:
-        if op.name == "arith.constant":
-            self._constant(op)
-            return
         rule = rule_of(self.emitter, op)
         result = op.results[0]
         if not isinstance(result.type, ir.RankedTensorType):
@@ -418,7 +416,7 @@ _HANDLERS = {
     "scf.for": "_for",
     "tile.load": "_load", "tile.store": "_store", "tile.stage": "_stage", "tile.contract": "_contract",
     "tile.reduce": "_reduce", "tile.broadcast": "_broadcast", "tile.iota": "_iota", "tile.splat": "_splat",
-    "tensor.extract": "_extract", "tile.convert": "_convert",
+    "tensor.extract": "_extract", "tile.convert": "_convert", "arith.constant": "_constant",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Owns the thread's view of memory: views in global memory, stage buffers in shared memory, typed pointers into both.
 
-Elements are moved in their storage type: 16-bit floats as ``i16``, bools and bytes as ``i8``, indices as ``i64``.
+Elements are moved in their storage type: 16-bit floats as ``i16``, bools and bytes as ``i8`` (LLVM packs vectors of
+``i1`` into bits), an ``index`` as ``i64``.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.legality import check_level
 from tilewright.dialect.mlir import dialect, ir
 from tilewright.dialect.upstream import run_upstream
 
@@ -69,7 +70,8 @@ def target_attribute(chip: Chip) -> Any:
 
 
 def to_ptx(module: Any) -> str:
-    """PTX of a thread-level module (which is converted in place)."""
+    """PTX of a thread-level module (which is converted in place); ``IllegalOp`` for what LLVM would abort on."""
+    check_level(module, "thread")
     for pipeline in (LOWERING, DEBUG_LINES, TO_PTX):
         run_upstream(pipeline, module)
     for op in module.body.operations:

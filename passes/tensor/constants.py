@@ -1,7 +1,7 @@
-"""Owns constant folding: operations on literals with the rounding that the generated code would have.
+"""Owns constant folding: operations on literals whose value is exact.
 
-Only what is exact or correctly rounded is folded; ``exp`` and its like are left to the back ends, whose own functions
-give the value at run time.
+What rounds is left to the back ends, as ``exp`` and its like are: LLVM folds it too, and the interpreters that judge
+passes hold more digits than the type and would see the difference.
 """
 
 from __future__ import annotations
@@ -30,9 +30,20 @@ def folded(node: Apply) -> Constant | None:
     rule = _RULES.get(node.name)
     if rule is None:
         return None
+    values = [_value(operand) for operand in operands]
     with np.errstate(all="ignore"):
-        value = rule(node, *(_value(operand) for operand in operands))
-    return None if value is None else constant(node.type, value, node.location)
+        value = rule(node, *values)
+        if value is None or (node.name in _ROUNDING and _is_rounded(node, value, values)):
+            return None
+    return constant(node.type, value, node.location)
+
+
+def _is_rounded(node: Apply, value: Number, operands: list[Number]) -> bool:
+    """Whether ``value`` differs from what f64 gives; f64 itself is what the interpreters hold."""
+    if node.name in _FROM_INTEGERS:
+        return bool(float(value) != operands[0])
+    wide = _RULES[node.name](node, *(np.float64(operand) for operand in operands))
+    return bool(np.float64(value) != wide and wide == wide)
 
 
 def constant(type_: Any, value: Number, location: Any) -> Constant:
@@ -142,6 +153,9 @@ def _to_integer(node: Apply, value: Number) -> Number:
     inside = -limit <= float(value) < limit if node.name == "arith.fptosi" else 0 <= float(value) < limit
     return int(value) if inside else None
 
+
+_FROM_INTEGERS = frozenset({"arith.sitofp", "arith.uitofp"})
+_ROUNDING = _FROM_INTEGERS | {"arith.addf", "arith.subf", "arith.mulf", "arith.divf", "math.sqrt"}
 
 _RULES: dict[str, Callable[..., Number]] = {
     "arith.addf": _same(lambda a, b: a + b),

@@ -35,12 +35,10 @@ WORKSPACE = "ws.{}"
 
 def separate_outputs(program: Program) -> Program:
     """Give outputs that became one value results of their own: each is a tensor of the caller."""
-    counts: dict[Source, int] = {}
     wanted: list[tuple[Source, int, int]] = []  # source, result, which copy
     for source, result in program.outputs:
         copy = sum(1 for s, r, _ in wanted if s is source and r == result)
         wanted.append((source, result, copy))
-        counts[source] = counts.get(source, 0) + int(copy > 0)
     moves = Moves()
     places: dict[tuple[Source, int, int], Value] = {}
     for old in program.comprehensions:

@@ -1,6 +1,6 @@
 """Pass ``simplify``: expressions and domains in their simplest exact form.
 
-What: constants are folded with the rounding of the language; sums of products of integers get one normal form;
+What: operations on constants are folded where they are exact; sums of products of integers get one normal form;
 comparisons use less-than; conditions that dims and indices decide are decided; constraints that the box implies go.
 Before -> after: ``x[(i + 1) - 1] * 1.0 if i >= 0 else 0`` -> ``x[i]``.
 Needs: nothing. Exact: no float is re-associated and no NaN, infinity or signed zero changes (see ``algebra``).

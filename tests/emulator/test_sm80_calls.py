@@ -39,6 +39,19 @@ def test_tensors_that_are_not_aligned_get_code_of_their_own() -> None:
     assert kernel.compilations >= 3
 
 
+def test_indices_are_wide_where_an_output_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inputs alone would do with 32 bits."""
+    kernel = tw.jit("kernel outer[M, N](x: f32[M], w: f32[N]) -> (y: f32[M, N]):\n    y[i, j] = x[i] * w[j]\n")
+    x, w = np.arange(8, dtype=np.float32), np.arange(9, dtype=np.float32)
+    np.testing.assert_array_equal(call(kernel, x, w), np.outer(x, w))
+    assert kernel.compilations == 1
+    monkeypatch.setattr("tilewright.runtime.facts._INDEX32_LIMIT", 80)
+    np.testing.assert_array_equal(call(kernel, x, w[:8]), np.outer(x, w[:8]))
+    assert kernel.compilations == 1
+    np.testing.assert_array_equal(call(kernel, x, np.arange(11, dtype=np.float32)), np.outer(x, np.arange(11)))
+    assert kernel.compilations == 2
+
+
 def test_a_gather_that_leaves_its_tensor_is_reported() -> None:
     kernel = tw.load(FOLDER / "embedding.tw").embedding  # type: ignore[union-attr]
     table = np.random.default_rng(0).standard_normal((7, 12)).astype(np.float32)

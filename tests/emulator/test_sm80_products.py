@@ -55,6 +55,14 @@ def test_every_policy_gives_the_same_bits(kernel: str) -> None:
     checked.check(arguments, kernel)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(256, 256), (257, 129)], ids=["full", "one more"])
+def test_cells_along_both_axes(rows: int, columns: int) -> None:
+    """Two or three cells along each axis: the number of a cell says which rows and columns are its own."""
+    case = case_of("matmul")
+    checked = Checked(case, "f16")
+    checked.check(drawn(case, "f16", {"M": rows, "N": columns, "K": 5}), f"{rows} x {columns}")
+
+
 def test_small_integers_are_exact() -> None:
     case = case_of("matmul_nt")
     sizes = {"M": 48, "N": 32, "K": 64}

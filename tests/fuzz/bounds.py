@@ -24,10 +24,12 @@ def with_extents(scope: Scope) -> list[Index]:
     return [index for index in scope if index.extent != "?"]
 
 
-def binders(draft: Draft, scope: Scope, expressions: Expressions, most: int = 2) -> tuple[str, str, list[Index]]:
-    """``(binders, where, scope inside)``: one or two bound indices, perhaps a condition."""
+def binders(
+    draft: Draft, scope: Scope, expressions: Expressions, most: int = 2, often: float = 0.2
+) -> tuple[str, str, list[Index]]:
+    """``(binders, where, scope inside)``: one or two bound indices (two as ``often`` as said), perhaps a condition."""
     scope = with_extents(scope)
-    count = 2 if most > 1 and draft.chance(0.2) and len(scope) < 3 else 1
+    count = 2 if most > 1 and draft.chance(often) and len(scope) < 3 else 1
     texts, inner = [], list(scope)
     for _ in range(count):
         text, index = _binder(draft, scope)
@@ -39,14 +41,6 @@ def binders(draft: Draft, scope: Scope, expressions: Expressions, most: int = 2)
     return ", ".join(texts), f" where {_where(draft, inner, scope, expressions)}", inner
 
 
-def rectangle(draft: Draft, scope: Scope) -> tuple[str, str, list[Index]]:
-    """Two bound indices over whole extents: what a row-major position is numbered in."""
-    scope = with_extents(scope)
-    pair = [fresh_index(draft), fresh_index(draft)]
-    draft.use("bound: two")
-    return ", ".join(f"{index.name}: {index.extent}" for index in pair), "", [*scope, *pair]
-
-
 def _binder(draft: Draft, scope: Scope) -> tuple[str, Index]:
     index = fresh_index(draft)
     lengths = [tensor for tensor in draft.tensors if tensor.name.startswith("len") and _plain(tensor, scope)]
@@ -54,6 +48,9 @@ def _binder(draft: Draft, scope: Scope) -> tuple[str, Index]:
     if form == "length" and lengths:
         tensor = draft.pick(lengths)
         subscripts = ", ".join(_plain(tensor, scope) or [])
+        if draft.chance(0.5):
+            draft.use("bound: in, from a tensor")
+            return f"{index.name} in {tensor.name}[{subscripts}] .. {index.extent}", Index(index.name, "?", 0)
         draft.use("bound: in, of a tensor")
         return f"{index.name} in 0 .. {tensor.name}[{subscripts}]", Index(index.name, "?", 0)
     free = [outer for outer in scope if outer.name.startswith("i")]

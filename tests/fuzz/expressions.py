@@ -104,11 +104,14 @@ class Expressions:
     def _float_extreme(self, scope: Scope, depth: int) -> str:
         name = self.draft.pick(["min", "max"])
         self.draft.use(f"float {name}")
+        if self.draft.chance(0.25):
+            self.draft.use("extreme of three")
+            return f"{name}({self.floating(scope, depth)}, {self.floating(scope, 0)}, {self.floating(scope, 0)})"
         return f"{name}({self.floating(scope, depth)}, {self.floating(scope, 0)})"
 
     def _odd_float(self, scope: Scope, depth: int) -> str:
         draft = self.draft
-        form = draft.pick(["fma", "pow", "bitcast", "infinite", "nan", "from bool", "extent", "extent"])
+        form = draft.pick(["fma", "pow", "bitcast", "inf", "nan", "from bool", "extent", "extent", "tf32"])
         draft.use(f"odd: {form}")
         if form == "fma":
             parts = [self.floating(scope, d) for d in (depth, 0, 0)]
@@ -117,7 +120,9 @@ class Expressions:
             return f"pow(abs({self.floating(scope, depth)}) + 0.5, {draft.pick(['0.5', '1.5', '-1.0', '3'])})"
         if form == "bitcast":
             return f"bitcast(f32, i32(f32({self.integer(scope, depth)})) & 0x3fffffff)"
-        if form == "infinite":
+        if form == "tf32":
+            return f"tf32(f32({self.floating(scope, depth)}))"
+        if form == "inf":
             return f"max({self.floating(scope, depth)}, -inf)"
         if form == "nan":
             value = self.floating(scope, depth)
@@ -157,6 +162,10 @@ class Expressions:
 
     def _float_macro(self, scope: Scope, depth: int) -> str:
         draft = self.draft
+        if draft.chance(0.3):
+            draft.use("macro: type")
+            name = self._macro("def {name}(x, S) = S(x * 0.5) + x")
+            return f"{name}({self.floating(scope, depth)}, {draft.pick(FLOATS)})"
         if draft.chance(0.5):
             draft.use("macro: value")
             name = self._macro("def {name}(x, y) = max(x, y) - x * 0.5")
@@ -168,7 +177,7 @@ class Expressions:
             "def {name}[j](x) = sum[j](exp(x - max[j](x)) * x) / sum[j](exp(x - max[j](x)))",
         ]
         name = self._macro(forms[1] if draft.whole else draft.pick(forms))
-        binders, where, inner = bounds.binders(draft, scope, self, most=1)
+        binders, where, inner = bounds.binders(draft, scope, self)
         return f"{name}[{binders}{where}]({self.floating(inner, 0)})"
 
     def _macro(self, form: str) -> str:
@@ -189,6 +198,9 @@ class Expressions:
         if op == "sum" and draft.chance(0.4):
             draft.use("contraction")
             return f"sum[{binders}{where}]({self._float_leaf(inner)} * {self._float_leaf(inner)})"
+        if op == "mean" and draft.chance(0.5):
+            draft.use("reduce: mean of integers")
+            return f"mean[{binders}{where}]({self.integer(inner, min(depth, 1))})"
         body = self.floating(inner, min(depth, 1))
         if op == "prod" and not draft.whole:
             body = f"1 + 0.1 * sin({body})"
@@ -233,8 +245,9 @@ class Expressions:
         names += [name for name, kind, _ in self.draft.consts if kind == "int"]
         if not names:
             return "i32(2)"
-        self.draft.use("scalar: int")
-        return f"i32({self.draft.pick(names)})"
+        name = self.draft.pick(names)
+        self.draft.use("const: int" if name.startswith("c") else "scalar: int")
+        return f"i32({name})"
 
     def _integer_name(self, scope: Scope) -> str:
         if scope and self.draft.chance(0.7):
@@ -250,6 +263,9 @@ class Expressions:
         left = self.integer(scope, depth)
         if op in ("neg", "abs", "sign"):
             return f"(-{left})" if op == "neg" else f"{op}({left})"
+        if op == "**" and draft.chance(0.5):
+            draft.use("int ** of data")
+            return f"({left}) ** ({self.integer(scope, 0)} & 3)"
         if op == "**":
             return f"({left}) ** {draft.pick('23')}"
         if op in ("//", "%"):
@@ -272,14 +288,17 @@ class Expressions:
         op = self.draft.pick(["sum", "sum", "max", "min", "prod"])
         self.draft.use(f"int reduce: {op}")
         binders, where, inner = bounds.binders(self.draft, scope, self)
+        if op == "sum" and self.draft.chance(0.4):
+            self.draft.use("int contraction")
+            return f"sum[{binders}{where}]({self._integer_leaf(inner)} * {self._integer_leaf(inner)})"
         return f"{op}[{binders}{where}]({self.integer(inner, min(depth, 1))})"
 
     def _position(self, scope: Scope, depth: int) -> str:
         op = self.draft.pick(["argmax", "argmin"])
         self.draft.use(f"reduce: {op}")
-        binders, where, inner = bounds.binders(self.draft, scope, self, most=1)
-        if self.draft.chance(0.2):
-            binders, where, inner = bounds.rectangle(self.draft, scope)
+        binders, where, inner = bounds.binders(self.draft, scope, self, often=0.4)
+        if len(inner) == len(bounds.with_extents(scope)) + 2:
+            self.draft.use("position: of two")
         body = self._integer_leaf(inner) if self.draft.chance(0.5) else self._float_leaf(inner)
         return f"i32({op}[{binders}{where}]({body}))"
 

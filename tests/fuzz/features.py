@@ -17,7 +17,9 @@ REQUIRED = frozenset(
     | _named("call: ", "exp exp2 log log2 log1p expm1 sqrt rsqrt sin cos tanh sigmoid erf")
     | _named("call: ", "abs sign floor ceil round detach")
     | {"odd: fma", "odd: pow", "odd: bitcast", "odd: bitcast 16", "odd: bitcast 32", "odd: count", "odd: extent"}
-    | {"odd: infinite", "odd: nan", "odd: from bool", "approx", "if", "table"}
+    | {"odd: inf", "odd: nan", "odd: from bool", "approx", "if", "table"}
+    | {"odd: tf32", "int ** of data", "extreme of three", "reduce: mean of integers", "position: of two"}
+    | {"layout: order", "layout: strided", "int contraction", "macro: type", "const: int", "bound: in, from a tensor"}
     | _named("reduce: ", "sum prod max min mean any all argmax argmin")
     | _named("int reduce: ", "sum prod max min")
     | {"contraction", "macro: value", "macro: index", "macro: extent"}

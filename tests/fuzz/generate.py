@@ -94,7 +94,7 @@ def _inputs(draft: Draft) -> None:
     for position in range(draft.random.randint(2, 4)):
         extents = tuple(draft.pick(dims) for _ in range(draft.random.randint(1, 3)))
         dtype = draft.pick([*FLOATS, "T", "T"]) if position < 2 else draft.pick([*INTEGERS, *INTEGERS, "bool", "bool"])
-        draft.tensors.append(Tensor(draft.fresh("x"), dtype, extents))
+        draft.tensors.append(Tensor(draft.fresh("x"), dtype, extents, layout=_layout(draft, len(extents))))
     missing = [name for name in dims if not any(name in tensor.extents for tensor in draft.tensors)]
     for name in missing:
         draft.tensors.append(Tensor(draft.fresh("x"), "f32", (name,)))
@@ -102,8 +102,21 @@ def _inputs(draft: Draft) -> None:
         target = draft.pick(dims)
         extents = tuple(draft.pick(dims) for _ in range(draft.random.randint(1, 2)))
         draft.tensors.append(Tensor(draft.fresh("at"), draft.pick(["i32", "i64", "u8"]), extents, into=target))
-    if draft.chance(0.4):
+    if draft.chance(0.5):
         draft.tensors.append(Tensor(draft.fresh("len"), "i32", (draft.pick(dims),)))
+
+
+def _layout(draft: Draft, rank: int, strided: bool = True) -> str:
+    """How a tensor lies in memory: mostly row-major, without a word."""
+    form = draft.random.choices(["row", "order", "strided"], [6, 1, 1])[0]
+    if form == "order" and rank > 1:
+        draft.use("layout: order")
+        axes = draft.random.sample(range(rank), rank)
+        return f"order({', '.join(map(str, axes))})"
+    if form == "strided" and strided:
+        draft.use("layout: strided")
+        return "strided"
+    return ""
 
 
 def _type_of(draft: Draft) -> str:
@@ -159,7 +172,8 @@ def _statement(draft: Draft, role: str) -> tuple[str, Tensor]:
         value = f"{dtype}({value})"
     if role == "local" and kind == "int":
         value = f"i32({value})"
-    tensor = Tensor(name, dtype, tuple(index.extent for index in indices))
+    layout = _layout(draft, len(indices), strided=False) if role == "output" else ""
+    tensor = Tensor(name, dtype, tuple(index.extent for index in indices), layout=layout)
     draft.tensors.append(tensor)
     draft.use(f"{role}: rank {len(indices)}", f"{role}: {kind}")
     return _left_side(draft, role, name, indices) + value, tensor
@@ -211,8 +225,21 @@ def _arguments(draft: Draft, inputs: Sequence[Tensor], data_class: str) -> dict[
         elif tensor.name.startswith("len"):
             arguments[tensor.name] = generator.integers(0, 5, shape).astype(NUMPY[dtype])
         else:
-            arguments[tensor.name] = fill(data_class, shape, dtype, generator)
+            arguments[tensor.name] = _laid_out(fill(data_class, shape, dtype, generator), tensor.layout)
     for name, dtype in draft.scalars:
         whole = kind_of(dtype) == "int" or draft.whole
         arguments[name] = int(generator.integers(1, 4)) if whole else float(np.round(generator.uniform(0.5, 2.0), 2))
     return arguments
+
+
+def _laid_out(values: Any, layout: str) -> Any:
+    """The same values in memory of another order, or with gaps between them."""
+    if layout == "strided":
+        wide = np.zeros([2 * size for size in values.shape], values.dtype)
+        places = tuple(slice(None, None, 2) for _ in values.shape)
+        wide[places] = values
+        return wide[places]
+    if layout:
+        axes = [int(axis) for axis in layout.removeprefix("order(").removesuffix(")").split(",")]
+        return np.ascontiguousarray(values.transpose(axes)).transpose(np.argsort(axes))
+    return values

@@ -26,17 +26,19 @@ class Index:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A name that can be read: ``extents`` as written, ``into``: integer values are valid subscripts of that extent."""
+    """A name that can be read: ``extents`` as written, ``into``: integer values are valid subscripts of that extent,
+    ``layout``: as written behind the shape, if anything."""
 
     name: str
     dtype: str
     extents: tuple[str, ...]
     into: str | None = None
+    layout: str = ""
 
     @property
     def declaration(self) -> str:
         shape = f"[{', '.join(self.extents)}]" if self.extents else ""
-        return f"{self.name}: {self.dtype}{shape}"
+        return f"{self.name}: {self.dtype}{shape} {self.layout}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def test_a_gather_is_checked() -> None:
     assert run(text, inside, {"N": 3})["y"].tolist() == [3, 1, 3]
     with pytest.raises(CheckFailed, match="subscript 0 is 7"):
         run(text, outside, {"N": 3})
-    assert run(text, outside, {"N": 3}, checks=False)["y"].tolist() == [3, 3, 1]
+    assert run(text, outside, {"N": 3}, outside=9.5)["y"].tolist() == [3, 9.5, 1]
 
 
 def test_calls_of_launches_are_followed() -> None:

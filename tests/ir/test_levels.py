@@ -10,8 +10,9 @@ from tilewright.dialect import ods, tile_gpu
 from tilewright.dialect.faults import IllegalOp, InternalFault
 from tilewright.dialect.interpret.operations import OPERATIONS
 from tilewright.dialect.legality import LEVELS, check_level
-from tilewright.dialect.mlir import ir
+from tilewright.dialect.mlir import dialect, ir
 from tilewright.dialect.printing import UnreadableText, dump, parse_module, same_text
+from tilewright.passes.gpu.ptx import to_ptx
 
 
 @pytest.mark.parametrize(("text", "level"), [(SOFTMAX, "tensor"), (GEMM, "tile")])
@@ -47,6 +48,54 @@ def test_every_scalar_op_of_the_levels_has_a_meaning() -> None:
     for level in ("tensor", "tile"):
         scalar = {n for n in LEVELS[level].operations if n.partition(".")[0] in ("arith", "math")}
         assert scalar == set(OPERATIONS)
+
+
+KERNEL = """
+module attributes {gpu.container_module} {
+  gpu.module @kernels [#nvvm.target<O = 2, chip = "sm_80", features = "+ptx80">] {
+    llvm.func @k(%p: !llvm.ptr<1>) attributes {nvvm.kernel} {
+      %v = llvm.load %p : !llvm.ptr<1> -> TYPE
+      %r = "OP"(OPERANDS) : (TYPES) -> TYPE
+      llvm.store %r, %p : TYPE, !llvm.ptr<1>
+      llvm.return
+    }
+  }
+}
+"""
+
+
+def thread_kernel(op: str, type_: str) -> str:
+    """A kernel of one thread with one op on what it loads."""
+    count = {"math.copysign": 2, "math.fma": 3}.get(op, 1)
+    text = KERNEL.replace("OPERANDS", ", ".join(["%v"] * count)).replace("TYPES", ", ".join([type_] * count))
+    return text.replace("OP", op).replace("TYPE", type_)
+
+
+MATH = sorted(name for name in LEVELS["thread"].operations if name.startswith("math."))
+OF_INTEGERS = {"math.absi", "math.ctlz", "math.ctpop", "math.cttz"}
+
+
+@pytest.mark.parametrize("op", MATH)
+def test_every_math_op_of_the_thread_level_becomes_instructions(op: str) -> None:
+    """LLVM ends the process on one that it has no instructions for: this list is all that stands in front of it."""
+    for type_ in ("i32", "i64") if op in OF_INTEGERS else ("f32", "f64"):
+        with ods.session():
+            load_gpu_dialects()
+            assert "call" not in to_ptx(parse_module(thread_kernel(op, type_)))
+
+
+def test_other_math_ops_are_refused_before_llvm_sees_them() -> None:
+    known = {name for name in OPERATIONS if name.startswith("math.")}
+    assert known > set(MATH) and {"math.exp", "math.tan", "math.powf"} <= known - set(MATH)
+    with ods.session():
+        load_gpu_dialects()
+        with pytest.raises(IllegalOp, match=r"math.tan may not exist at the thread level"):
+            to_ptx(parse_module(thread_kernel("math.tan", "f32")))
+
+
+def load_gpu_dialects() -> None:
+    for name in ("gpu", "nvvm", "llvm", "math"):
+        dialect(name)
 
 
 def test_a_level_that_does_not_exist() -> None:

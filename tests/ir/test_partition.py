@@ -110,6 +110,23 @@ def test_statistics_over_batch_and_space_do_not_pull_the_tensor_into_one_cell() 
     assert [grid for grid, _ in _grids(module)] == [("s1",), ("s0", "s1", "s2")]
 
 
+def test_what_another_launch_stands_between_is_not_joined() -> None:
+    """``y`` would fit the cell of ``s``, but the largest of all ``s`` must be known in between."""
+    text = """
+        kernel k[M, N](x: f32[M, N]) -> (y: f32[M]):
+            s[i: M] = sum[j](x[i, j])
+            t = max[i: M](s[i])
+            y[i] = s[i] - t
+    """
+    assert [grid for grid, _ in _grids(_partitioned(text))] == [("s0",), (), ("s0",)]
+    assert_same_meaning(text, ROAD, seed=1)
+
+
+def test_a_kernel_without_tensors_is_a_launch() -> None:
+    text = "kernel k() -> (y: i32[5], z: f32[3]):\n    y[i] = i * i\n    z[i] = i / 2\n"
+    assert_same_meaning(text, ROAD, seed=1)
+
+
 def test_outputs_that_are_equal_have_a_tensor_each() -> None:
     module = _partitioned("kernel k[N](x: f32[N]) -> (y: f32[N], z: f32[N]):\n    y[i] = x[i]\n    z[j] = x[j]\n")
     (launch,) = launches(module)

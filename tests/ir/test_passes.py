@@ -16,7 +16,7 @@ from tilewright.dialect.faults import IllegalOp, InternalFault, PassFault
 from tilewright.dialect.printing import dump, parse_module
 from tilewright.passes.base import Instrument, NativePass, Pass, Record, Stopped, run_passes
 from tilewright.passes.names import UnknownPass, build_pipeline, require_known
-from tilewright.passes.semantics import Case, compare, random_cases, random_values, run_case, semantics_of
+from tilewright.passes.semantics import Case, Result, compare, random_cases, random_values, run_case, semantics_of
 
 
 @dataclass(frozen=True)
@@ -168,20 +168,25 @@ def test_both_levels_run_as_cases() -> None:
     generator = np.random.default_rng(3)
     a, b = (random_values(generator, shape, "f32", integers=True) for shape in ((3, 4), (4, 5)))
     with ods.session():
-        outputs = run_case(parse_module(GEMM), "gemm", Case({"M": 3, "N": 5, "K": 4}, {"a": a, "b": b}))
-    assert not isinstance(outputs, str) and np.array_equal(outputs["c"], a.astype(np.float64) @ b)
+        result = run_case(parse_module(GEMM), "gemm", Case({"M": 3, "N": 5, "K": 4}, {"a": a, "b": b}))
+    assert not result.failed and np.array_equal(result.outputs["c"], a.astype(np.float64) @ b)
 
 
 def test_comparison() -> None:
-    one = {"y": np.array([1.0, np.nan, 1e6])}
-    assert compare(one, {"y": np.array([1.0 + 1e-9, np.nan, 1e6])}) is None
-    assert "differs at (0,)" in str(compare(one, {"y": np.array([1.1, np.nan, 1e6])}))
-    assert "differs at (1,)" in str(compare(one, {"y": np.array([1.0, 0.0, 1e6])}))
-    assert "shape" in str(compare(one, {"y": np.zeros(2)}))
-    assert "outputs" in str(compare(one, {"z": np.zeros(2)}))
-    assert compare("a run-time check failed", one) is None
-    assert "a result before, a run-time check failed after" in str(compare(one, "a run-time check failed"))
-    assert compare({"y": np.array([1])}, {"y": np.array([2])}) is not None
+    one = Result({"y": np.array([1.0, np.nan, 1e6])})
+    assert compare(one, Result({"y": np.array([1.0 + 1e-9, np.nan, 1e6])})) is None
+    assert "differs at (0,)" in str(compare(one, Result({"y": np.array([1.1, np.nan, 1e6])})))
+    assert "differs at (1,)" in str(compare(one, Result({"y": np.array([1.0, 0.0, 1e6])})))
+    assert "shape" in str(compare(one, Result({"y": np.zeros(2)})))
+    assert "outputs" in str(compare(one, Result({"z": np.zeros(2)})))
+    assert compare(Result({"y": np.array([1])}), Result({"y": np.array([2])})) is not None
+
+
+def test_comparison_of_failed_checks() -> None:
+    one, other = {"y": np.array([1.0])}, {"y": np.array([2.0])}
+    assert compare(Result(one, failed=True), Result(one)) is None
+    assert "(a run-time check failed before and none after)" in str(compare(Result(one, failed=True), Result(other)))
+    assert "a result before, a run-time check failed after" in str(compare(Result(one), Result(one, failed=True)))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "i8", "u8", "i64", "f16", "bf16", "f32"])

@@ -107,16 +107,28 @@ def _claim(function: ast.FunctionDef, name: str, found: dict[ast.AST, str]) -> N
 
 
 def _alive(node: ast.AST) -> Iterator[ast.AST]:
-    """``node`` and what is below it, without messages of errors, assertions, annotations and formatted text."""
+    """``node`` and what is below it, without messages of errors, assertions, annotations and formatted text.
+
+    Nor is the number in ``regions[0]`` and ``blocks[0]`` a place for a mistake: -1 is the same where there is one.
+    """
     if isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr, ast.arg)):
         return
     yield node
+    if _is_only_block(node):
+        return
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _alive(child)
+
+
+def _is_only_block(node: ast.AST) -> bool:
+    match node:
+        case ast.Subscript(value=ast.Attribute(attr="regions" | "blocks"), slice=ast.Constant(value=0)):
+            return True
+    return False
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:

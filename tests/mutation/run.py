@@ -26,10 +26,10 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 import tilewright
-from tests.mutation.judges import Judge, own_tests, prepared
+from tests.mutation.judges import Judge, Judges, own_tests, prepared
 from tests.mutation.mutants import Mutant, mutants_of, mutated_code
 
-FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/machine")
+FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/gpu", "passes/machine")
 EMITTERS = "compiler/emit*.py"
 ROOT = Path(tilewright.__file__).parent
 HARD_SECONDS = 3600
@@ -118,12 +118,14 @@ def _child(mutant: Mutant | None, judges: Sequence[Judge], sender: Connection) -
     sender.send(("", "", time.process_time() - started))
 
 
-def require_clean(mutants: Sequence[Mutant], judges: Sequence[Judge]) -> None:
+def require_clean(mutants: Sequence[Mutant], judges: Judges) -> None:
     """``RuntimeError`` where the judges find fault with the code as it is."""
-    for folder in sorted({own_tests_of(m.file) for m in mutants}):
-        verdict = judged(None, [*judges, own_tests(folder)])
+    folders = sorted({own_tests_of(m.file) for m in mutants})
+    own = [own_tests(folder) for folder in folders]
+    for several in (judges.shared, judges.gpu, *([one] for one in own)):
+        verdict = judged(None, several)
         if verdict.noticed:
-            raise RuntimeError(f"the code as it is fails {verdict.noticed} for {folder}: {verdict.message}")
+            raise RuntimeError(f"the code as it is fails {verdict.noticed}: {verdict.message}")
 
 
 def run(mutants: Sequence[Mutant], seconds: float) -> Iterator[Verdict]:
@@ -132,7 +134,7 @@ def run(mutants: Sequence[Mutant], seconds: float) -> Iterator[Verdict]:
     deadline = time.monotonic() + seconds
     require_clean(mutants, judges)
     for mutant in mutants:
-        yield judged(mutant, [*judges, own_tests(mutant.file)])
+        yield judged(mutant, judges.of(mutant.file))
         if time.monotonic() > deadline:
             return
 

@@ -6,13 +6,14 @@ import base64
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
 
+from tilewright.runtime.arguments import check_call
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.launch import Frame, Placed, Program, Step
 from tilewright.runtime.plan import (
@@ -27,7 +28,7 @@ from tilewright.runtime.plan import (
     Workspace,
 )
 from tilewright.runtime.sizes import Number, Operation, Symbol, ceil_div
-from tilewright.runtime.views import TensorView, as_numpy
+from tilewright.runtime.views import TensorView, as_numpy, view_of
 from tilewright.runtime.workspace import Buffer, WorkspacePool, kept
 
 M, N = Symbol("M"), Symbol("N")
@@ -257,6 +258,27 @@ def test_facts_are_checked_for_each_kind_of_call() -> None:
     memory = np.zeros(100, np.float32)
     offset = next(i for i in range(4) if memory[i:].ctypes.data % 16)
     refused("TW1017", "", lambda: program(memory[offset : offset + 12].reshape(3, 4), data((4,))))
+
+
+@pytest.mark.parametrize("made", ["output", "workspace"])
+def test_indices_of_32_bits_must_reach_what_a_call_makes_itself(made: str) -> None:
+    """Neither tensor that is given is large; their product is."""
+    large, small = (M, N), (M,)
+    plan = Plan(
+        "outer", ("M", "N"),
+        (Argument("x", "in", "f32", (M,)), Argument("w", "in", "f32", (N,)),
+         Argument("y", "out", "f32", large if made == "output" else small)),
+        (DimBinding("M", "x", 0), DimBinding("N", "w", 0)),
+        workspaces=(Workspace("t", "f32", large),) if made == "workspace" else (),
+        launches=(Launch("outer", tensors("x", "w", "y"), (M,), facts=("index32",)),),
+    )  # fmt: skip
+
+    def check(rows: int, columns: int) -> None:
+        views = {"x": view_of(np.zeros(rows, np.int8), "x"), "w": view_of(np.zeros(columns, np.int8), "w")}
+        check_call(plan, {name: replace(view, dtype="f32") for name, view in views.items()}, "cpu")
+
+    check(1 << 16, 1 << 15)
+    refused("TW1017", "", lambda: check((1 << 16) + 1, 1 << 15))
 
 
 def test_several_outputs_are_a_named_tuple_and_solved_dims() -> None:

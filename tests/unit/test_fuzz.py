@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from tests.fuzz.generate import generate, run_case
 from tests.fuzz.program import Program
 
 from tilewright.compiler.language import typed
+from tilewright.compiler.language.check.vocabulary import CONSTANTS, FUNCTIONS, REDUCTIONS
+from tilewright.compiler.language.spacing import LOOSENESS
+from tilewright.compiler.language.typed import DTYPES
 from tilewright.compiler.reference.evaluate import evaluate
 
 PROGRAMS = 1500
@@ -29,6 +33,32 @@ def features() -> Counter[str]:
 def test_every_form_is_in_two_programs_of_a_hundred(features: Counter[str]) -> None:
     rare = {name: features[name] / PROGRAMS for name in REQUIRED if features[name] < 0.02 * PROGRAMS}
     assert not rare
+
+
+OPERATORS = set(LOOSENESS) - {",", ";", "else", "where"}
+NOT_COMPILED = {"segment", "rand", "f8e4m3", "f8e5m2"}
+"""Words that compilation refuses; what is written in other ways than by a word is listed by hand in ``features``."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [OPERATORS, {"**", "not", "~", "neg", "chain", "if"}, REDUCTIONS, set(FUNCTIONS), set(DTYPES), CONSTANTS - {"true", "false"}],
+    ids=["operators", "other operators", "reductions", "functions", "dtypes", "constants"],
+)
+def test_every_word_that_is_compiled_is_one_of_the_forms(words: Iterable[str]) -> None:
+    """``float +``, ``call: exp``, ``reduce: sum``, ``input: f32``, ``odd: nan``: the form ends with the word."""
+    ends = {part for form in REQUIRED for part in (form.rpartition(" ")[2], form)}
+    assert not set(words) - NOT_COMPILED - ends
+
+
+@pytest.mark.parametrize("kind", ["float", "int"])
+def test_arithmetic_is_required_of_both_kinds(kind: str) -> None:
+    assert {f"{kind} {op}" for op in ("+", "-", "*", "/", "**", "neg", "min", "max")} <= REQUIRED
+
+
+@pytest.mark.parametrize("role", ["input: ", "output: ", "cast: to "])
+def test_every_dtype_is_required_in_every_role(role: str) -> None:
+    assert {f"{role}{dtype}" for dtype in set(DTYPES) - NOT_COMPILED} <= REQUIRED
 
 
 def test_half_of_the_programs_have_small_whole_numbers(features: Counter[str]) -> None:
