@@ -14,6 +14,7 @@ from tilewright.runtime.emulator.action import Mask, Site
 from tilewright.runtime.emulator.async_copy import CopyEngine
 from tilewright.runtime.emulator.blocks import Block
 from tilewright.runtime.emulator.clusters import ClusterBarriers
+from tilewright.runtime.emulator.map_fences import MapFences
 from tilewright.runtime.emulator.mbarrier import BarrierObject, MemoryBarriers
 from tilewright.runtime.emulator.scalar_types import Array
 from tilewright.runtime.emulator.tma import BulkEngine
@@ -67,6 +68,7 @@ class Engines:
         self.barriers = MemoryBarriers(machine, self)
         self.clusters = ClusterBarriers(machine, self)
         self.bulk = BulkEngine(machine, self)
+        self.map_fences = MapFences(machine)
         self.matrix = MatrixEngine(machine, self)
 
     def submit(self, work: Pending) -> None:

@@ -11,6 +11,7 @@ from tilewright.runtime.emulator import (
     ops_matrix,
     ops_memory,
     ops_select,
+    ops_tensormap,
     ops_warp,
 )
 from tilewright.runtime.emulator.action import Action
@@ -38,6 +39,7 @@ DECODERS: dict[str, Decoder] = {
     **ops_copy.TABLE,
     **ops_atomic.TABLE,
     **clusters.TABLE,
+    **ops_tensormap.TABLE,
     **{name: _by_type for name in ops_integer.SHARED},
 }
 

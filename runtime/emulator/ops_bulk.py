@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tilewright.runtime.emulator.machine import Machine
 
 DIMENSIONS = ("1d", "2d", "3d", "4d", "5d")
+LATER_MODES = ("im2col::w", "im2col::w::128", "tile::gather4", "tile::scatter4")
 SHARED = ("shared::cluster", "shared::cta")
 REDUCTIONS = ("add", "min", "max", "inc", "dec", "and", "or", "xor")
 SHAPE = re.compile(r"m64n(\d+)k(\d+)$")
@@ -53,13 +54,27 @@ def bulk(context: Context, instruction: Instruction) -> Action:
             raise m.fault("the group count must be a literal")
         return Action(instruction, partial(_wait, int(count.value), only_reads), (), (), Order.STRICT, effect=True)
     if m.flag("prefetch"):
-        return Action(instruction, _prefetch, (), (), Order.PURE, effect=True)
+        return _prefetch(instruction, m)
     if m.flag("tensor"):
         return _tensor(context, instruction, m, reduces)
     return _bytes(context, instruction, m, reduces)
 
 
-def _prefetch(machine: Machine, site: Site, mask: Mask) -> None:
+def _prefetch(instruction: Instruction, m: Modifiers) -> Action:
+    """``cp.async.bulk.prefetch`` and its tensor form: hints without effect (PTX ISA, sections of these names)."""
+    if m.flag("tensor"):
+        m.need(*DIMENSIONS)
+        mode = m.choice("tile", "im2col", *LATER_MODES)
+        if mode in LATER_MODES:
+            raise m.fault(f".{mode} needs sm_100")
+    m.need("L2")
+    m.need("global")
+    m.flag("L2::cache_hint")
+    m.finish()
+    return Action(instruction, _nothing, (), (), Order.PURE, effect=True)
+
+
+def _nothing(machine: Machine, site: Site, mask: Mask) -> None:
     """A hint."""
 
 
@@ -97,11 +112,14 @@ def _map_sources(context: Context, instruction: Instruction, operand: Operand) -
 
 
 def _tensor(context: Context, instruction: Instruction, m: Modifiers, reduces: bool) -> Action:
+    """``cp.async.bulk.tensor`` and ``cp.reduce.async.bulk.tensor`` (PTX ISA, sections of these names)."""
     rank = int(m.need(*DIMENSIONS)[0])
-    if m.choice("im2col", "im2col_no_offs", "im2col::w", "im2col::w::128", "tile::gather4", "tile::scatter4"):
-        raise m.fault("only tile mode is modelled")
-    m.flag("tile")
+    mode = m.choice("tile", "im2col", "im2col_no_offs", *LATER_MODES) or "tile"
+    if mode in LATER_MODES:
+        raise m.fault(f".{mode} needs sm_100")
     target, _ = _directions(m)
+    if mode != "tile" and (rank < 3 or (mode == "im2col") != (target == "shared")):
+        raise m.fault("im2col needs rank 3 to 5: .im2col for loads, .im2col_no_offs for stores")
     m.flag("L2::cache_hint")
     items = instruction.operands
     if target == "shared":
@@ -111,56 +129,67 @@ def _tensor(context: Context, instruction: Instruction, m: Modifiers, reduces: b
         place = _address_sources(context, instruction, items[0])
         tensor, coordinates = _map_sources(context, instruction, items[1])
         barrier = _address_sources(context, instruction, items[2])
-        inputs = [*place, *tensor, *barrier, *coordinates]
-        inputs += [source(context, instruction, items[3], TYPES["u16"])] if multicast else []
-        function: Any = partial(_load_tensor, rank, multicast)
+        rest = list(items[3:])
+        offsets = _offsets(context, instruction, rest, rank) if mode == "im2col" else None
+        inputs = [*place, *tensor, *barrier, *coordinates, *(offsets or ())]
+        inputs += [source(context, instruction, rest[0], TYPES["u16"])] if multicast else []
+        function: Any = partial(_load_tensor, rank, None if offsets is None else rank - 2, multicast)
     else:
         operation = m.need(*REDUCTIONS) if reduces else None
         m.need("bulk_group")
         m.finish()
         tensor, coordinates = _map_sources(context, instruction, items[0])
         inputs = [*tensor, *_address_sources(context, instruction, items[1]), *coordinates]
-        function = partial(_store_tensor, rank, operation)
+        function = partial(_store_tensor, rank, None if mode == "tile" else [], operation)
     if len(coordinates) != rank:
         raise m.fault(f"needs {rank} coordinates")
     return Action(instruction, function, tuple(inputs), (), Order.STRICT, effect=True)
+
+
+def _offsets(context: Context, instruction: Instruction, rest: list[Operand], rank: int) -> list[Source]:
+    """The im2col offsets (W, H, D), taken from the operands after the mbarrier."""
+    offsets = elements(rest.pop(0)) if rest else ()
+    if len(offsets) != rank - 2:
+        raise Modifiers(instruction).fault(f"needs {rank - 2} im2col offsets")
+    return [source(context, instruction, item, TYPES["u16"]) for item in offsets]
 
 
 def _columns(machine: Machine, values: tuple[Array, ...]) -> list[Array]:
     return [np.broadcast_to(np.asarray(value).reshape(-1), (machine.lanes,)) for value in values]
 
 
-def _load_tensor(rank: int, multicast: bool, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
+def _load_tensor(
+    rank: int, spatial: int | None, multicast: bool, machine: Machine, site: Site, mask: Mask, *values: Array
+) -> None:
+    """``spatial`` is the number of im2col offsets, None in tile mode."""
     columns = _columns(machine, values)
+    end = 6 + rank + (spatial or 0)
     for lane in machine.lane_ids(mask).tolist():
         target, place, barrier = (_sum(columns, i, lane) for i in (0, 2, 4))
         coordinates = [int(column[lane]) for column in columns[6 : 6 + rank]]
-        cta_mask = int(columns[6 + rank][lane]) if multicast else None
-        machine.engines.bulk.load_tensor(site, lane, target, place, coordinates, barrier, cta_mask)
+        offsets = None if spatial is None else [int(column[lane]) for column in columns[6 + rank : end]]
+        cta_mask = int(columns[end][lane]) if multicast else None
+        machine.engines.bulk.load_tensor(site, lane, target, place, coordinates, offsets, barrier, cta_mask)
 
 
 def _sum(columns: list[Array], index: int, lane: int) -> int:
     return int(columns[index][lane]) + int(columns[index + 1][lane])
 
 
-def _store_tensor(rank: int, operation: str | None, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
+def _store_tensor(
+    rank: int,
+    offsets: list[int] | None,
+    operation: str | None,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    *values: Array,
+) -> None:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
         coordinates = [int(column[lane]) for column in columns[4 : 4 + rank]]
         tensor, origin = _sum(columns, 0, lane), _sum(columns, 2, lane)
-        function, kind = _map_reduction(machine, site, lane, tensor, operation)
-        machine.engines.bulk.store_tensor(site, lane, tensor, coordinates, origin, function, kind)
-
-
-def _map_reduction(machine: Machine, site: Site, lane: int, tensor: int, operation: str | None) -> tuple[Any, Any]:
-    """The element function of a tensor reduction; the element type is the map's."""
-    if operation is None:
-        return None, None
-    fields = machine.engines.bulk.fields(site, lane, tensor)
-    if fields is None:
-        return None, None
-    kind = TYPES[fields.element] if fields.element in TYPES else TYPES[f"u{8 * fields.item}"]
-    return combine(operation, kind), kind.dtype
+        machine.engines.bulk.store_tensor(site, lane, tensor, coordinates, offsets, origin, operation)
 
 
 def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bool) -> Action:

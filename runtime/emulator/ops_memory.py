@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilewright.runtime.emulator import ops_tensormap
 from tilewright.runtime.emulator.action import Action, Mask, Order, Site, Source
 from tilewright.runtime.emulator.decode import (
     Context,
@@ -230,10 +231,12 @@ def _nothing(machine: Machine, site: Site, mask: Mask, *values: Any) -> None:
 
 
 def fence(context: Context, instruction: Instruction) -> Action:
-    """``fence``, ``membar`` and the proxy fences."""
+    """``fence``, ``membar`` and the proxy fences (PTX ISA, "membar / fence")."""
+    if "tensormap::generic" in instruction.parts:
+        return ops_tensormap.proxy_fence(context, instruction)
     m = Modifiers(instruction)
     proxy = m.flag("proxy")
-    kinds = ("async", "async.global", "alias", "tensormap::generic", "async::generic", "async.shared::cta")
+    kinds = ("async", "async.global", "alias", "async::generic", "async.shared::cta")
     which = m.choice(*kinds) if proxy else None
     space = m.choice(
         "global", "shared::cta", "shared::cluster", "sync_restrict::shared::cta", "sync_restrict::shared::cluster"
