@@ -10,6 +10,7 @@ from tilewright.runtime.emulator import (
     ops_integer,
     ops_matrix,
     ops_memory,
+    ops_remote,
     ops_select,
     ops_tensormap,
     ops_warp,
@@ -29,6 +30,27 @@ def _by_type(context: Context, instruction: Instruction) -> Action:
     return ops_integer.SHARED[instruction.mnemonic](context, instruction)
 
 
+def _store(context: Context, instruction: Instruction) -> Action:
+    decoder = ops_remote.store_async if "async" in instruction.parts else ops_memory.store
+    return decoder(context, instruction)
+
+
+def _reduction(context: Context, instruction: Instruction) -> Action:
+    decoder = ops_remote.reduce_async if "async" in instruction.parts else ops_atomic.atomic
+    return decoder(context, instruction)
+
+
+REFUSED = {
+    "multimem": "multicast objects belong to several devices, the emulator has one",
+    "alloca": "allocation on the stack is not modelled",
+    "stacksave": "allocation on the stack is not modelled",
+    "stackrestore": "allocation on the stack is not modelled",
+    "tcgen05": "needs sm_100",
+    "clusterlaunchcontrol": "needs sm_100",
+    **dict.fromkeys(("tex", "tld4", "txq", "suld", "sust", "sured", "suq", "istypep"), "textures are not modelled"),
+}
+"""Instructions that exist and are not modelled, with the reason."""
+
 DECODERS: dict[str, Decoder] = {
     **ops_integer.TABLE,
     **ops_float.TABLE,
@@ -41,6 +63,8 @@ DECODERS: dict[str, Decoder] = {
     **clusters.TABLE,
     **ops_tensormap.TABLE,
     **{name: _by_type for name in ops_integer.SHARED},
+    "st": _store,
+    "red": _reduction,
 }
 
 
@@ -52,7 +76,9 @@ def decode(context: Context, instruction: Instruction) -> Action:
     """
     decoder = DECODERS.get(instruction.mnemonic)
     if decoder is None:
-        raise UnsupportedInstruction(instruction.opcode, instruction.line)
+        reason = REFUSED.get(instruction.mnemonic)
+        unknown = UnsupportedInstruction(instruction.opcode, instruction.line)
+        raise UnsupportedInstruction(instruction.opcode, instruction.line, reason) if reason else unknown
     try:
         return decoder(context, instruction)
     except (IndexError, KeyError, AttributeError, TypeError, ValueError) as error:

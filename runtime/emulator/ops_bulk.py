@@ -21,7 +21,7 @@ from tilewright.runtime.emulator.decode import (
 )
 from tilewright.runtime.emulator.ops_atomic import combine
 from tilewright.runtime.emulator.registers import Rows
-from tilewright.runtime.emulator.scalar_types import B32, PRED, TYPES, U32, Array
+from tilewright.runtime.emulator.scalar_types import B32, PRED, TYPES, U32, Array, ScalarType
 from tilewright.runtime.emulator.spaces import PARAM_WINDOW
 from tilewright.runtime.emulator.syntax import Immediate, Instruction, Memory, Operand, Register, Symbol, Vector
 from tilewright.runtime.emulator.wgmma import WgmmaForm
@@ -33,6 +33,24 @@ DIMENSIONS = ("1d", "2d", "3d", "4d", "5d")
 LATER_MODES = ("im2col::w", "im2col::w::128", "tile::gather4", "tile::scatter4")
 SHARED = ("shared::cluster", "shared::cta")
 REDUCTIONS = ("add", "min", "max", "inc", "dec", "and", "or", "xor")
+BITS_ONLY = {name: ("b32",) for name in ("and", "or", "xor")}
+SHARED_REDUCTIONS = {
+    "add": ("u32", "s32", "u64"),
+    "min": ("u32", "s32"),
+    "max": ("u32", "s32"),
+    "inc": ("u32",),
+    "dec": ("u32",),
+    **BITS_ONLY,
+}
+GLOBAL_REDUCTIONS = {
+    "add": ("f16", "bf16", "f32", "f64", "u32", "s32", "u64"),
+    "min": ("f16", "bf16", "u32", "s32", "u64", "s64"),
+    "max": ("f16", "bf16", "u32", "s32", "u64", "s64"),
+    "inc": ("u32",),
+    "dec": ("u32",),
+    **{name: ("b32", "b64") for name in BITS_ONLY},
+}
+"""Element types of ``cp.reduce.async.bulk`` by operation and destination."""
 SHAPE = re.compile(r"m64n(\d+)k(\d+)$")
 DEPTH = {"f16": 16, "bf16": 16, "tf32": 8, "e4m3": 32, "e5m2": 32, "s8": 32, "u8": 32}
 
@@ -192,12 +210,23 @@ def _store_tensor(
         machine.engines.bulk.store_tensor(site, lane, tensor, coordinates, offsets, origin, operation)
 
 
+def _check_reduction(m: Modifiers, operation: str, kind: ScalarType, target: str) -> None:
+    """Refuse what ``cp.reduce.async.bulk`` has no form for."""
+    allowed = (SHARED_REDUCTIONS if target == "shared" else GLOBAL_REDUCTIONS)[operation]
+    if kind.name not in allowed:
+        raise m.fault(f".{operation} into .{target} exists for {', '.join(allowed)}")
+    if (kind.name in ("f16", "bf16") and operation == "add") != m.flag("noftz"):
+        raise m.fault(".noftz goes with additions of f16 and bf16, and only with them")
+
+
 def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bool) -> Action:
+    """``cp.async.bulk`` and ``cp.reduce.async.bulk`` (PTX ISA, sections of these names)."""
     target, origin = _directions(m)
     m.flag("L2::cache_hint")
     operation = m.need(*REDUCTIONS) if reduces else None
-    m.flag("noftz")
     kind = m.last_type() if reduces else None
+    if operation is not None and kind is not None:
+        _check_reduction(m, operation, kind, target)
     items = instruction.operands
     places = [*_address_sources(context, instruction, items[0]), *_address_sources(context, instruction, items[1])]
     size = source(context, instruction, items[2], U32)
@@ -205,13 +234,14 @@ def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bo
         m.need("mbarrier::complete_tx::bytes")
         multicast = m.flag("multicast::cluster")
         m.finish()
-        if reduces:
-            raise m.fault("a reduction into shared memory is not modelled")
+        if reduces and (multicast or origin == "global"):
+            raise m.fault("a reduction into shared memory comes from the CTA's own and has one destination")
+        reduction = (combine(operation, kind), kind.dtype) if operation is not None and kind is not None else None
         inputs = [*places, size, *_address_sources(context, instruction, items[3])]
         inputs += [source(context, instruction, items[4], TYPES["u16"])] if multicast else []
         return Action(
             instruction,
-            partial(_load_bytes, multicast, origin == "shared"),
+            partial(_load_bytes, multicast, origin == "shared", reduction),
             tuple(inputs),
             (),
             Order.STRICT,
@@ -230,7 +260,15 @@ def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bo
     )
 
 
-def _load_bytes(multicast: bool, from_shared: bool, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
+def _load_bytes(
+    multicast: bool,
+    from_shared: bool,
+    reduction: tuple[Any, Any] | None,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    *values: Array,
+) -> None:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
         cta_mask = int(columns[7][lane]) if multicast else None
@@ -243,6 +281,7 @@ def _load_bytes(multicast: bool, from_shared: bool, machine: Machine, site: Site
             _sum(columns, 5, lane),
             cta_mask,
             from_shared,
+            reduction,
         )
 
 

@@ -166,8 +166,6 @@ def store(context: Context, instruction: Instruction) -> Action:
     items = operands(instruction, 2, 3)
     (base, offset), declared = address(context, instruction, items[0])
     space = _space(m, declared)
-    if m.flag("async"):
-        raise m.fault("st.async is not modelled")
     m.finish()
     if kind.bits == 128:
         raise m.fault("128-bit elements are not modelled")

@@ -366,13 +366,16 @@ class RaceDetector:
 
     # -- the async proxy ------------------------------------------------------------------------------------------
 
-    def engine_write(self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject) -> None:
-        """TMA writes shared memory; it is over when the barrier's current phase is."""
+    def engine_write(
+        self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject, kind: int = ENGINE
+    ) -> None:
+        """TMA (or, with another kind, an asynchronous store) writes; it is over when the barrier's phase is."""
         actor = self.know.actor(
             ("tma", barrier.offset), f"TMA of the mbarrier at shared {barrier.offset % self.machine.shared_stride:#x}"
         )
-        self._engine(site, lane, offsets, size, actor, barrier.completed + 1, True)
-        self._init_visible(site, lane, barrier)
+        self._engine(site, lane, offsets, size, actor, barrier.completed + 1, True, kind)
+        if kind == ENGINE:
+            self._init_visible(site, lane, barrier)
 
     def _init_visible(self, site: Site, lane: int, barrier: BarrierObject) -> None:
         """The async proxy signals an mbarrier whose init no fence has made visible to it (strict reading)."""
@@ -395,7 +398,17 @@ class RaceDetector:
     def engine_read(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int) -> None:
         self._engine(site, lane, offsets, size, actor, clock, False)
 
-    def _engine(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int, write: bool) -> None:
+    def _engine(
+        self,
+        site: Site,
+        lane: int,
+        offsets: Array,
+        size: int,
+        actor: int,
+        clock: int,
+        write: bool,
+        kind: int = ENGINE,
+    ) -> None:
         lanes = np.full(len(offsets), lane)
         positions = lanes.copy()
         access = Access(self.machine.shared, offsets, positions, self.machine.lanes, size)
@@ -406,7 +419,7 @@ class RaceDetector:
             np.full(len(offsets), actor, np.int64),
             np.full(len(offsets), clock, np.uint32),
             write,
-            ENGINE,
+            kind,
         )
 
     def strong(

@@ -13,6 +13,7 @@ import numpy as np
 from tilewright.runtime.emulator.action import Site
 from tilewright.runtime.emulator.memory import INITIALISED, VALID, WRITABLE, Access, Arena
 from tilewright.runtime.emulator.ops_atomic import combine as combine_function
+from tilewright.runtime.emulator.races import ATOMIC, ENGINE
 from tilewright.runtime.emulator.scalar_types import TYPES, Array
 from tilewright.runtime.emulator.spaces import GLOBAL_BASE
 from tilewright.runtime.emulator.tensormap import BYTES, MapFields, unpack
@@ -61,9 +62,12 @@ def map_place(machine: Machine, site: Site, lane: int, address: int) -> tuple[Ar
 
 
 class TensorLoad:
-    """A pending load of bytes into shared memory; ``targets`` are (byte places, mbarrier offset)."""
+    """A pending load of bytes into shared memory; ``targets`` are (byte places, mbarrier offset).
 
-    __slots__ = ("done", "engine", "fields", "lane", "reads", "site", "targets", "tile")
+    ``reduction`` is the element function and type of a bulk reduction, None for a copy.
+    """
+
+    __slots__ = ("done", "engine", "fields", "lane", "reads", "reduction", "site", "targets", "tile")
 
     def __init__(
         self,
@@ -74,8 +78,9 @@ class TensorLoad:
         fields: MapFields | None,
         targets: list[tuple[Array, int]],
         reads: Any,
+        reduction: tuple[Any, Any] | None = None,
     ) -> None:
-        self.engine, self.site, self.lane = engine, site, lane
+        self.engine, self.site, self.lane, self.reduction = engine, site, lane, reduction
         self.tile, self.fields, self.targets, self.reads = tile, fields, targets, reads
         self.done = False
 
@@ -86,10 +91,18 @@ class TensorLoad:
         if not tile.valid.all():
             values = np.where(tile.valid[:, None], values, self._fill(values))
         for places, barrier in self.targets:
-            _view(machine.shared, tile.item)[places // tile.item] = values
+            _view(machine.shared, tile.item)[places // tile.item] = self._combined(places, values)
             machine.shared.mark(places, tile.item)
             machine.counters.bytes_written["shared"] += tile.bytes
             machine.engines.barriers.complete_bytes(self.site, barrier, tile.bytes, self.lane)
+
+    def _combined(self, places: Array, values: Array) -> Array:
+        """What is written: the values, or the old contents combined with them."""
+        if self.reduction is None:
+            return values
+        function, kind = self.reduction
+        old = _view(self.engine.machine.shared, self.tile.item)[places // self.tile.item]
+        return np.ascontiguousarray(function(old.view(kind), np.ascontiguousarray(values).view(kind))).view(old.dtype)
 
     def _fill(self, like: Array) -> Any:
         fields = self.fields
@@ -252,6 +265,7 @@ class BulkEngine:
         cta_mask: int | None,
         width: int,
         reads: Any,
+        reduction: tuple[Any, Any] | None = None,
     ) -> None:
         machine = self.machine
         barrier_place = self.shared_place(site, lane, barrier, 8, 8)
@@ -262,15 +276,15 @@ class BulkEngine:
             self._slots(lane, cta_mask, place), self._slots(lane, cta_mask, barrier_place), strict=True
         ):
             places = self._swizzled(base, tile.inside, width)
-            if not self._writable(site, lane, places, tile.item):
+            if not self._writable(site, lane, places, tile.item, INITIALISED if reduction else 0):
                 continue
             known = machine.engines.barriers.objects.get(object_)
             if machine.races is not None and known is not None:
                 unit = places if tile.item == UNIT else np.unique(places // UNIT) * UNIT
-                machine.races.engine_write(site, lane, unit, UNIT, known)
+                machine.races.engine_write(site, lane, unit, UNIT, known, ATOMIC if reduction else ENGINE)
             targets.append((places, object_))
         machine.counters.bytes_read["global"] += int(np.count_nonzero(tile.valid)) * tile.item
-        machine.engines.submit(TensorLoad(self, site, lane, tile, fields, targets, reads))
+        machine.engines.submit(TensorLoad(self, site, lane, tile, fields, targets, reads, reduction))
 
     def _swizzled(self, base: int, inside: Array, width: int) -> Array:
         if not width:
@@ -278,10 +292,10 @@ class BulkEngine:
         start = base % self.machine.shared_stride
         return swizzle(start + inside, width) + (base - start)
 
-    def _writable(self, site: Site, lane: int, places: Array, item: int) -> bool:
+    def _writable(self, site: Site, lane: int, places: Array, item: int, more: int) -> bool:
         machine = self.machine
         access = Access(machine.shared, places, np.full(len(places), lane), machine.lanes, item)
-        return len(machine.memory.checked(site, access, VALID | WRITABLE, "bulk copy destination").offsets) == len(
+        return len(machine.memory.checked(site, access, VALID | WRITABLE | more, "bulk copy destination").offsets) == len(
             places
         )
 
@@ -310,8 +324,9 @@ class BulkEngine:
         barrier: int,
         cta_mask: int | None,
         from_shared: bool,
+        reduction: tuple[Any, Any] | None = None,
     ) -> None:
-        """A plain bulk copy into shared memory, from global memory or from the executing CTA's shared memory."""
+        """A plain bulk copy or reduction into shared memory, from global memory or from the executing CTA's shared memory."""
         machine = self.machine
         if not self._size_ok(site, lane, size):
             return
@@ -335,7 +350,7 @@ class BulkEngine:
                 )
                 return
             tile = self._checked_origin(site, lane, tile)
-        self._start_load(site, lane, tile, None, place, barrier, cta_mask, 0, reads)
+        self._start_load(site, lane, tile, None, place, barrier, cta_mask, 0, reads, reduction)
 
     def _size_ok(self, site: Site, lane: int, size: int) -> bool:
         if size % 16 or size <= 0:
