@@ -14,6 +14,7 @@ from tilewright.runtime.emulator import (
     ops_select,
     ops_tensormap,
     ops_warp,
+    register_pool,
 )
 from tilewright.runtime.emulator.action import Action
 from tilewright.runtime.emulator.decode import Context, Decoder
@@ -62,6 +63,7 @@ DECODERS: dict[str, Decoder] = {
     **ops_atomic.TABLE,
     **clusters.TABLE,
     **ops_tensormap.TABLE,
+    **register_pool.TABLE,
     **{name: _by_type for name in ops_integer.SHARED},
     "st": _store,
     "red": _reduction,

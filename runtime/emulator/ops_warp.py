@@ -297,19 +297,17 @@ def barrier(context: Context, instruction: Instruction) -> Action:
 
 
 def hint(context: Context, instruction: Instruction) -> Action:
-    """``nanosleep``, ``setmaxnreg``, ``griddepcontrol``, ``pmevent``: no functional effect."""
+    """``nanosleep``, ``griddepcontrol``, ``pmevent``: no functional effect (PTX ISA, sections of these names)."""
     accepted = {
         "nanosleep": ("u32",),
         "griddepcontrol": ("launch_dependents", "wait"),
         "pmevent": ("mask",),
-        "setmaxnreg": ("inc", "dec", "sync", "aligned", "u32"),
     }
     m = Modifiers(instruction)
     while m.choice(*accepted[instruction.mnemonic]):
         pass
     m.finish()
-    converge = WARP if instruction.mnemonic == "setmaxnreg" else 0
-    return Action(instruction, _nothing, (), (), Order.PURE, effect=True, converge=converge)
+    return Action(instruction, _nothing, (), (), Order.PURE, effect=True)
 
 
 def _nothing(machine: Machine, site: Site, mask: Mask) -> None:
@@ -326,7 +324,6 @@ TABLE: dict[str, Decoder] = {
     "bar": barrier,
     "barrier": barrier,
     "nanosleep": hint,
-    "setmaxnreg": hint,
     "griddepcontrol": hint,
     "pmevent": hint,
 }
