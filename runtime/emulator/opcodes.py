@@ -10,10 +10,13 @@ from tilewright.runtime.emulator import (
     ops_integer,
     ops_matrix,
     ops_memory,
+    ops_quads,
     ops_remote,
     ops_select,
+    ops_sparse,
     ops_tensormap,
     ops_warp,
+    ops_wgmma,
     register_pool,
 )
 from tilewright.runtime.emulator.action import Action
@@ -41,6 +44,14 @@ def _reduction(context: Context, instruction: Instruction) -> Action:
     return decoder(context, instruction)
 
 
+def _product(context: Context, instruction: Instruction) -> Action:
+    parts = instruction.parts
+    if "m8n8k4" in parts and "f64" not in parts:
+        return ops_quads.mma(context, instruction)
+    sparse = "sp" in parts or "sp::ordered_metadata" in parts
+    return (ops_sparse.mma if sparse else ops_matrix.mma)(context, instruction)
+
+
 REFUSED = {
     "multimem": "multicast objects belong to several devices, the emulator has one",
     "alloca": "allocation on the stack is not modelled",
@@ -64,9 +75,11 @@ DECODERS: dict[str, Decoder] = {
     **clusters.TABLE,
     **ops_tensormap.TABLE,
     **register_pool.TABLE,
+    **ops_wgmma.TABLE,
     **{name: _by_type for name in ops_integer.SHARED},
     "st": _store,
     "red": _reduction,
+    "mma": _product,
 }
 
 

@@ -1,8 +1,7 @@
-"""Decoders of bulk copies, TMA and wgmma (PTX ISA, "cp.async.bulk", "cp.async.bulk.tensor", "wgmma")."""
+"""Decoders of bulk copies and TMA (PTX ISA, "cp.async.bulk", "cp.async.bulk.tensor")."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from tilewright.runtime.emulator.action import Action, Mask, Order, Site, Source
 from tilewright.runtime.emulator.decode import (
-    U64,
     Context,
     Modifiers,
     address,
@@ -20,11 +18,9 @@ from tilewright.runtime.emulator.decode import (
     source,
 )
 from tilewright.runtime.emulator.ops_atomic import combine
-from tilewright.runtime.emulator.registers import Rows
-from tilewright.runtime.emulator.scalar_types import B32, PRED, TYPES, U32, Array, ScalarType
+from tilewright.runtime.emulator.scalar_types import TYPES, U32, Array, ScalarType
 from tilewright.runtime.emulator.spaces import PARAM_WINDOW
-from tilewright.runtime.emulator.syntax import Immediate, Instruction, Memory, Operand, Register, Symbol, Vector
-from tilewright.runtime.emulator.wgmma import WgmmaForm
+from tilewright.runtime.emulator.syntax import Immediate, Instruction, Memory, Operand, Symbol, Vector
 
 if TYPE_CHECKING:
     from tilewright.runtime.emulator.machine import Machine
@@ -51,8 +47,6 @@ GLOBAL_REDUCTIONS = {
     **{name: ("b32", "b64") for name in BITS_ONLY},
 }
 """Element types of ``cp.reduce.async.bulk`` by operation and destination."""
-SHAPE = re.compile(r"m64n(\d+)k(\d+)$")
-DEPTH = {"f16": 16, "bf16": 16, "tf32": 8, "e4m3": 32, "e5m2": 32, "s8": 32, "u8": 32}
 
 
 def bulk(context: Context, instruction: Instruction) -> Action:
@@ -291,101 +285,3 @@ def _store_bytes(function: Any, kind: Any, machine: Machine, site: Site, mask: M
         machine.engines.bulk.store_bytes(
             site, lane, _sum(columns, 0, lane), _sum(columns, 2, lane), int(columns[4][lane]), function, kind
         )
-
-
-def wgmma(context: Context, instruction: Instruction) -> Action:
-    """``wgmma.fence``, ``commit_group``, ``wait_group`` and ``mma_async``."""
-    m = Modifiers(instruction)
-    name = m.need("fence", "commit_group", "wait_group", "mma_async")
-    m.need("sync")
-    m.need("aligned")
-    if name == "mma_async":
-        return _mma_async(context, instruction, m)
-    m.finish()
-    function: Any = {"fence": _fence, "commit_group": _commit_group}.get(name)
-    if name == "wait_group":
-        count = operands(instruction, 1)[0]
-        if not isinstance(count, Immediate) or not 0 <= int(count.value) <= 7:
-            raise m.fault("the group count must be a literal from 0 to 7")
-        function = partial(_wait_group, int(count.value))
-    return Action(
-        instruction, function, (), (), Order.STRICT, effect=True, converge=128 if name == "commit_group" else 32
-    )
-
-
-def _fence(machine: Machine, site: Site, mask: Mask) -> None:
-    """Orders register accesses; the hazard checker sees it by block."""
-
-
-def _commit_group(machine: Machine, site: Site, mask: Mask) -> None:
-    machine.engines.matrix.commit(machine.lane_ids(mask))
-
-
-def _wait_group(count: int, machine: Machine, site: Site, mask: Mask) -> None:
-    machine.engines.matrix.wait(site, machine.lane_ids(mask), count)
-
-
-def _mma_async(context: Context, instruction: Instruction, m: Modifiers) -> Action:
-    saturate = m.flag("satfinite")
-    right, left, result = m.left.pop(), m.left.pop(), m.left.pop()
-    shape = next((SHAPE.match(piece) for piece in m.left if SHAPE.match(piece)), None)
-    if shape is None or left not in DEPTH or right not in DEPTH:
-        raise m.fault("unknown shape or type")
-    m.left.remove(shape.group())
-    m.finish()
-    n, k = int(shape[1]), int(shape[2])
-    if k != DEPTH[left] or DEPTH[right] != k or not 8 <= n <= 256 or n % 8:
-        raise m.fault("this shape does not exist for the type")
-    if result not in ({"s8": ("s32",), "u8": ("s32",), "bf16": ("f32",), "tf32": ("f32",)}.get(left, ("f16", "f32"))):
-        raise m.fault(f"result type .{result} does not exist for .{left}")
-    items = instruction.operands
-    registers = elements(items[0])
-    if len(registers) != (n // 4 if result == "f16" else n // 2):
-        raise m.fault(f"the accumulator has {len(registers)} registers")
-    form = _form(m, WgmmaForm(n, k, result, left, right, saturate=saturate), items)
-    accumulator = _row_source(m, registers)
-    in_registers = isinstance(items[1], Vector)
-    first = _row_source(m, elements(items[1])) if in_registers else source(context, instruction, items[1], U64)
-    scale = source(context, instruction, items[3], PRED) if len(items) > 3 else Source(PRED, constant=np.bool_(True))
-    touched = tuple(item for item in registers if isinstance(item, Register))
-    second = source(context, instruction, items[2], U64)  # pyright: ignore[reportGeneralTypeIssues]
-    inputs = (accumulator, first, second, scale)
-    return Action(
-        instruction, partial(_issue, form), inputs, (), Order.STRICT, effect=True, converge=128, touches=touched
-    )
-
-
-def _row_source(m: Modifiers, items: tuple[Operand, ...]) -> Source:
-    if not all(isinstance(item, Register) and item.bits == 32 for item in items):
-        raise m.fault("needs a list of 32-bit registers")
-    return Source(B32, rows=tuple(item for item in items if isinstance(item, Register)))
-
-
-def _form(m: Modifiers, form: WgmmaForm, items: tuple[Operand, ...]) -> WgmmaForm:
-    """Signs and transpositions, which are literals after scale-d."""
-    literals = []
-    for item in items[4:]:
-        if not isinstance(item, Immediate):
-            raise m.fault("the scales and transpositions must be literals")
-        literals.append(int(item.value))
-    if not literals:
-        return form
-    in_registers = isinstance(items[1], Vector)
-    signs, flips = literals[:2], literals[2:]
-    if any(sign not in (1, -1) for sign in signs) or len(flips) > (1 if in_registers else 2):
-        raise m.fault("bad scale or transposition")
-    flips = [0, *flips] if in_registers else flips
-    flips = (flips + [0, 0])[:2]
-    if any(flips) and form.left not in ("f16", "bf16"):
-        raise m.fault("only 16-bit operands can be transposed")
-    return replace(
-        form, left_sign=signs[0], right_sign=signs[1], left_transposed=bool(flips[0]), right_transposed=bool(flips[1])
-    )
-
-
-def _issue(
-    form: WgmmaForm, machine: Machine, site: Site, mask: Mask, accumulator: Rows, left: Any, right: Array, scale: Array
-) -> None:
-    columns = _columns(machine, (right, scale))
-    first = left if isinstance(left, Rows) else _columns(machine, (left,))[0]
-    machine.engines.matrix.issue(site, form, machine.lane_ids(mask), accumulator, first, columns[0], columns[1])

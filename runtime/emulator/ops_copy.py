@@ -108,4 +108,4 @@ def _wait_all(machine: Machine, site: Site, mask: Mask) -> None:
     machine.engines.copies.wait(lanes, 0)
 
 
-TABLE: dict[str, Decoder] = {"cp": copy, "mbarrier": ops_mbarrier.mbarrier, "wgmma": ops_bulk.wgmma}
+TABLE: dict[str, Decoder] = {"cp": copy, "mbarrier": ops_mbarrier.mbarrier}
