@@ -17,6 +17,7 @@ from tilewright.runtime.emulator import (
     ops_tensormap,
     ops_warp,
     ops_wgmma,
+    ops_wmma,
     register_pool,
 )
 from tilewright.runtime.emulator.action import Action
@@ -76,6 +77,7 @@ DECODERS: dict[str, Decoder] = {
     **ops_tensormap.TABLE,
     **register_pool.TABLE,
     **ops_wgmma.TABLE,
+    **ops_wmma.TABLE,
     **{name: _by_type for name in ops_integer.SHARED},
     "st": _store,
     "red": _reduction,

@@ -448,6 +448,8 @@ def global_cell(program: Any) -> int:
             if instruction.mnemonic in ("ld", "st", "atom", "red"):
                 if not any(part.split("::")[0] in ("shared", "param", "local", "const") for part in instruction.parts):
                     smallest = min(smallest, _access_bytes(instruction.parts))
+            elif instruction.mnemonic == "wmma":
+                smallest = min(smallest, 4)
             elif instruction.mnemonic == "cp":
                 smallest = min(smallest, 1 if "tensor" in instruction.parts else 4)
     return smallest
@@ -466,8 +468,8 @@ def detector_options(program: Any) -> tuple[int, bool]:
                 smallest = min(smallest, _access_bytes(instruction.parts))
             elif name == "cp" and "bulk" not in instruction.parts:
                 smallest = min(smallest, 4)
-            elif name == "mbarrier":
-                smallest = min(smallest, 8)
+            elif name in ("mbarrier", "wmma"):
+                smallest = min(smallest, 8 if name == "mbarrier" else 4)
     return smallest, proxies
 
 
