@@ -17,6 +17,7 @@ from tilewright.runtime.emulator import (
     ops_tensormap,
     ops_warp,
     ops_wgmma,
+    ops_wide,
     ops_wmma,
     register_pool,
 )
@@ -38,6 +39,10 @@ def _by_type(context: Context, instruction: Instruction) -> Action:
 def _store(context: Context, instruction: Instruction) -> Action:
     decoder = ops_remote.store_async if "async" in instruction.parts else ops_memory.store
     return decoder(context, instruction)
+
+
+WIDE: dict[str, Decoder] = {"ld": ops_wide.load, "st": ops_wide.store, "atom": ops_wide.atomic, "mov": ops_wide.move}
+"""Decoders of the forms that work on 128-bit registers."""
 
 
 def _reduction(context: Context, instruction: Instruction) -> Action:
@@ -91,7 +96,8 @@ def decode(context: Context, instruction: Instruction) -> Action:
     Raises:
         UnsupportedInstruction: naming opcode and line, when any part of it is unknown.
     """
-    decoder = DECODERS.get(instruction.mnemonic)
+    table = WIDE if ops_wide.is_wide(instruction) else DECODERS
+    decoder = table.get(instruction.mnemonic)
     if decoder is None:
         reason = REFUSED.get(instruction.mnemonic)
         unknown = UnsupportedInstruction(instruction.opcode, instruction.line)

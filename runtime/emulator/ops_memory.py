@@ -63,7 +63,8 @@ SEMANTICS = ("weak", "relaxed", "acquire", "release", "volatile", "mmio")
 SCOPES = ("cta", "cluster", "gpu", "sys")
 
 
-def _ordering(m: Modifiers) -> tuple[str, str | None]:
+def read_ordering(m: Modifiers) -> tuple[str, str | None]:
+    """Semantics and scope of a load or store; cache hints are dropped."""
     semantics = m.choice(*SEMANTICS) or "weak"
     scope = m.choice(*SCOPES)
     while m.choice(*CACHE):
@@ -71,7 +72,8 @@ def _ordering(m: Modifiers) -> tuple[str, str | None]:
     return semantics, scope
 
 
-def _space(m: Modifiers, declared: str | None) -> str:
+def read_space(m: Modifiers, declared: str | None) -> str:
+    """The state space, from the opcode or else from the symbol of the address."""
     space = m.choice(*SPACES)
     if declared == "local":  # a .param variable of a function body is per-thread storage
         return "local"
@@ -90,13 +92,13 @@ def load(context: Context, instruction: Instruction) -> Action:
     m = Modifiers(instruction)
     kind = m.last_type()
     vector = m.choice("v2", "v4", "v8")
-    semantics, scope = _ordering(m)
+    semantics, scope = read_ordering(m)
     items = operands(instruction, 2, 3)
     (base, offset), declared = address(context, instruction, items[1])
-    space = _space(m, declared)
+    space = read_space(m, declared)
     m.finish()
     if kind.bits == 128:
-        raise m.fault("128-bit elements are not modelled")
+        raise m.fault("vectors of 128-bit elements do not exist")
     results = [destination(instruction, item, _load_type(kind)) for item in elements(items[0])]
     if len(results) != int((vector or "v1")[1:]):
         raise m.fault("the vector length does not match the operand")
@@ -162,13 +164,13 @@ def store(context: Context, instruction: Instruction) -> Action:
     m = Modifiers(instruction)
     kind = m.last_type()
     vector = m.choice("v2", "v4", "v8")
-    semantics, scope = _ordering(m)
+    semantics, scope = read_ordering(m)
     items = operands(instruction, 2, 3)
     (base, offset), declared = address(context, instruction, items[0])
-    space = _space(m, declared)
+    space = read_space(m, declared)
     m.finish()
     if kind.bits == 128:
-        raise m.fault("128-bit elements are not modelled")
+        raise m.fault("vectors of 128-bit elements do not exist")
     values = [_stored(context, instruction, item, kind) for item in elements(items[1])]
     if len(values) != int((vector or "v1")[1:]):
         raise m.fault("the vector length does not match the operand")
@@ -216,7 +218,7 @@ def prefetch(context: Context, instruction: Instruction) -> Action:
     m = Modifiers(instruction)
     m.flag("tensormap")
     m.choice("L1", "L2", "L2::evict_last", "L2::evict_normal")
-    _space(m, None)
+    read_space(m, None)
     m.flag("L2::128B")
     m.choice("L2", "L2::evict_normal")
     m.finish()
