@@ -1,7 +1,7 @@
 """Owns the speed check of the PTX emulator: the kernels of ``tests/emulator/fixtures`` against fixed limits.
 
-``python -m benchmarks.emulator`` runs every row in CPU time of this process on one thread, takes the best of some rounds,
-and prints measured time, limit and verdict. The exit status is 1 when a limit is broken.
+``python -m benchmarks.emulator`` runs every row on one thread, takes the best CPU time of some rounds, and prints it
+with limit and verdict; decoding is done before. The exit status is 1 when a limit is broken.
 """
 
 from __future__ import annotations

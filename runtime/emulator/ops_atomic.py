@@ -46,11 +46,17 @@ FORMS = {
     "dec": ("u32",),
 }
 """Types by operation; ``.b128`` is in ``ops_wide``."""
-VECTORS = {"f16": ("v2", "v4", "v8"), "bf16": ("v2", "v4", "v8"), **dict.fromkeys(("f16x2", "bf16x2", "f32"), ("v2", "v4"))}
+VECTORS = {
+    "f16": ("v2", "v4", "v8"),
+    "bf16": ("v2", "v4", "v8"),
+    **dict.fromkeys(("f16x2", "bf16x2", "f32"), ("v2", "v4")),
+}
 Combine = Callable[..., Any]
 
 
-def _check_form(m: Modifiers, operation: str, kind: ScalarType, vector: str | None, exact: bool, space: str | None) -> None:
+def _check_form(
+    m: Modifiers, operation: str, kind: ScalarType, vector: str | None, exact: bool, space: str | None
+) -> None:
     """Refuse combinations of operation, type and vector length that do not exist."""
     if kind.name not in FORMS[operation]:
         raise m.fault(f".{operation} exists for {', '.join(FORMS[operation])}")

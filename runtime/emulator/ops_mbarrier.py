@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilewright.runtime.emulator.action import Action, Mask, Order, Site
+from tilewright.runtime.emulator.action import Action, Destination, Mask, Order, Site
 from tilewright.runtime.emulator.decode import Context, Modifiers, address, destination, operands, source
 from tilewright.runtime.emulator.scalar_types import B64, PRED, U32, Array
 from tilewright.runtime.emulator.syntax import Instruction, Memory
@@ -86,9 +86,9 @@ def _arrive(context: Context, instruction: Instruction, m: Modifiers, drop: bool
     m.need("b64")
     m.finish()
     items = list(operands(instruction, 1, 3))
-    results = ()
+    results: tuple[Destination, ...] = ()
     if not isinstance(items[0], Memory):
-        results = (destination(instruction, items.pop(0), B64),)  # type: ignore[assignment]
+        results = (destination(instruction, items.pop(0), B64),)
     (base, offset), _ = address(context, instruction, items[0])
     inputs = [base, offset] + [source(context, instruction, item, U32) for item in items[1:]]
     if "shared::cluster" in instruction.parts and any(result.register is not None for result in results):

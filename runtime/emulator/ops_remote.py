@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tilewright.runtime.emulator.action import Action, Mask, Order, Site
-from tilewright.runtime.emulator.decode import Context, Modifiers, address, bits_type, elements, operands, source
+from tilewright.runtime.emulator.decode import Context, Modifiers, address, elements, operands, source
 from tilewright.runtime.emulator.memory import INITIALISED, VALID, WRITABLE, Access
 from tilewright.runtime.emulator.ops_atomic import combine
 from tilewright.runtime.emulator.races import ATOMIC, PLAIN
-from tilewright.runtime.emulator.scalar_types import Array, ScalarType
+from tilewright.runtime.emulator.scalar_types import Array, ScalarType, bits_type
 from tilewright.runtime.emulator.syntax import Instruction
 
 if TYPE_CHECKING:

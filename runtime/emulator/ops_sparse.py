@@ -1,8 +1,8 @@
 """Structured sparsity: ``mma.sp``, and the metadata that ``wgmma.mma_async.sp`` shares with it.
 
-PTX ISA, "Sparse matrix storage": half of each row of A is zero. Of 4 neighbours 2 are kept (16- and 8-bit elements), of 2
-one (tf32), of 4 pairs 2 (4-bit elements); two 2-bit indices per chunk say which. Lanes 4g to 4g+3 hold the metadata of
-rows g and g + 8; the selector says which of them.
+PTX ISA, "Sparse matrix storage": half of each row of A is zero. Of 4 neighbours 2 are kept (16- and 8-bit elements), of
+2 one (tf32), of 4 pairs 2 (4-bit elements); two 2-bit indices per chunk say which. Lanes 4g to 4g+3 hold the metadata
+of rows g and g + 8; the selector says which of them.
 """
 
 from __future__ import annotations
@@ -106,9 +106,7 @@ def mma(context: Context, instruction: Instruction) -> Action:
     return Action(instruction, function, tuple(inputs), results, Order.PURE, effect=True, converge=WARP)
 
 
-def _mma(
-    form: MmaForm, chosen: int, ordered: bool, machine: Machine, site: Site, mask: Mask, *registers: Array
-) -> Any:
+def _mma(form: MmaForm, chosen: int, ordered: bool, machine: Machine, site: Site, mask: Mask, *registers: Array) -> Any:
     *registers_, metadata = registers
     first, second = form.counts[0], form.counts[0] + form.counts[1]
     family, lanes = ops_matrix.FAMILY[form.left], machine.lanes
@@ -125,7 +123,7 @@ def _mma(
 
 def report_invalid(machine: Machine, site: Site, mask: Mask, invalid: Array) -> None:
     """A finding for the active warps of (instruction, warp, row, chunk) whose metadata means nothing."""
-    active = machine.lane_mask(mask).reshape(-1, WARP).any(1)
+    active = np.asarray(machine.lane_mask(mask).reshape(-1, WARP).any(1))
     bad = invalid & active[None, :, None, None]
     if bad.any():
         row, warp, matrix_row, _ = (int(x) for x in np.argwhere(bad)[0])

@@ -30,7 +30,12 @@ ENUMERATED = {
     "fill_mode": 2,
 }
 """Fields whose new value is a literal, and how many values sm_90a knows."""
-LISTS = {"box_dim": ("box", 5), "global_dim": ("dims", 5), "global_stride": ("strides", 4), "element_stride": ("element_strides", 5)}  # fmt: skip
+LISTS = {
+    "box_dim": ("box", 5),
+    "global_dim": ("dims", 5),
+    "global_stride": ("strides", 4),
+    "element_stride": ("element_strides", 5),
+}
 """Fields with one value per dimension: the attribute and how many there are."""
 LIMITS = {"box_dim": 256, "element_stride": 8, "rank": 4}
 EMPTY = MapFields(dims=(0,) * 5, strides=(0,) * 5, box=(0,) * 5, element_strides=(0,) * 5)
@@ -68,8 +73,16 @@ def _literal(m: Modifiers, operand: Any, count: int) -> int:
 
 
 def _replace(
-    field: str, ordinal: int, space: str, machine: Machine, site: Site, mask: Mask, base: Array, offset: Array, value: Array
-) -> None:  # fmt: skip
+    field: str,
+    ordinal: int,
+    space: str,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    base: Array,
+    offset: Array,
+    value: Array,
+) -> None:
     """A weak read and write of the whole map by every active lane, in turn."""
     values = np.broadcast_to(np.asarray(value).reshape(-1), (machine.lanes,))
     for lane in machine.lane_ids(mask).tolist():
@@ -80,7 +93,9 @@ def _replace(
         data = arena.data[start : start + BYTES]
         fields = unpack(data.tobytes(), whole=True) or (None if data.any() else EMPTY)
         changed: MapFields | str
-        changed = "the address holds no tensor map" if fields is None else _changed(fields, field, ordinal, int(values[lane]))
+        changed = (
+            "the address holds no tensor map" if fields is None else _changed(fields, field, ordinal, int(values[lane]))
+        )
         if isinstance(changed, str):
             machine.finding("tensor-map", changed, site, 0, [lane], start + arena.origin)
             continue

@@ -152,7 +152,14 @@ def _issue(
 ) -> None:
     first = left if isinstance(left, Rows) else _column(machine, left)
     machine.engines.matrix.issue(
-        site, form, machine.lane_ids(mask), accumulator, first, _column(machine, right), _column(machine, scale), metadata
+        site,
+        form,
+        machine.lane_ids(mask),
+        accumulator,
+        first,
+        _column(machine, right),
+        _column(machine, scale),
+        metadata,
     )
 
 

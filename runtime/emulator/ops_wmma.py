@@ -1,9 +1,9 @@
 """``wmma.load``, ``wmma.store`` and ``wmma.mma``: matrices as opaque fragments of a warp.
 
-PTX ISA, "Warp-level Matrix Load Instruction: wmma.load" and its neighbours. Where the elements lie in the registers is not
-specified; here a fragment is cut, in the order of its layout in memory, into 32 equal runs, one per lane. f16 multiplicands
-have eight registers whatever their size; the elements repeat in them. A fragment that is loaded with one layout and
-multiplied as if it had the other gives a wrong product, as on hardware.
+PTX ISA, "Warp-level Matrix Load Instruction: wmma.load" and its neighbours. Where the elements lie in the registers is
+not specified; here a fragment is cut, in the order of its layout in memory, into 32 equal runs, one per lane. f16
+multiplicands have eight registers whatever their size; the elements repeat in them. A fragment that is loaded with one
+layout and multiplied as if it had the other gives a wrong product, as on hardware.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def _load_run(
     places = _places(fragment, machine, site, mask, base, offset, stride)
     found: list[Array] = []
     for first, count in _pieces(fragment):
-        start = np.int64(first * fragment.word)
+        start = np.asarray(first * fragment.word)
         part = machine.memory.load(site, mask, space, places, start, fragment.word, count)
         found += list(part) if count > 1 else [part]
     if fragment.column and not fragment.multiplicand:  # registers hold the rows of an accumulator
@@ -255,7 +255,7 @@ def _store_run(
         values = fragment.scatter(rows.swapaxes(-1, -2), site, machine.lanes)
     places = _places(fragment, machine, site, mask, base, offset, stride)
     for first, count in _pieces(fragment):
-        start = np.int64(first * fragment.word)
+        start = np.asarray(first * fragment.word)
         machine.memory.store(site, mask, space, places, start, list(values[first : first + count]), fragment.word)
 
 
@@ -287,7 +287,9 @@ def _mma(context: Context, instruction: Instruction, m: Modifiers) -> Action:
         Fragment(right, k, columns, layouts[1] == "col", True),
         Fragment(old, rows, columns),
     )
-    return _product_action(context, instruction, m, parts, Fragment(result, rows, columns), saturate, operation or rounding or "rn")
+    return _product_action(
+        context, instruction, m, parts, Fragment(result, rows, columns), saturate, operation or rounding or "rn"
+    )
 
 
 def _product_action(

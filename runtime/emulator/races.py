@@ -370,9 +370,7 @@ class RaceDetector:
         self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject, kind: int = ENGINE
     ) -> None:
         """TMA (or, with another kind, an asynchronous store) writes; it is over when the barrier's phase is."""
-        actor = self.know.actor(
-            ("tma", barrier.offset), f"TMA of the mbarrier at shared {barrier.offset % self.machine.shared_stride:#x}"
-        )
+        actor = self._barrier_actor(barrier)
         self._engine(site, lane, offsets, size, actor, barrier.completed + 1, True, kind)
         if kind == ENGINE:
             self._init_visible(site, lane, barrier)
@@ -394,6 +392,15 @@ class RaceDetector:
                 other=self._party(writer, int(self.shadow.write_line[cell])),
                 severity="warning",
             )
+
+    def engine_read_until(self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject) -> None:
+        """The async proxy reads shared memory; it is over when the phase of an mbarrier is."""
+        actor = self._barrier_actor(barrier)
+        self._engine(site, lane, offsets, size, actor, barrier.completed + 1, False)
+
+    def _barrier_actor(self, barrier: BarrierObject) -> int:
+        place = barrier.offset % self.machine.shared_stride
+        return self.know.actor(("tma", barrier.offset), f"asynchronous copies of the mbarrier at shared {place:#x}")
 
     def engine_read(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int) -> None:
         self._engine(site, lane, offsets, size, actor, clock, False)

@@ -1,7 +1,7 @@
 """``setmaxnreg``: registers that move between the warps of a CTA through a pool (PTX ISA, "setmaxnreg").
 
-A warp starts with what the kernel declares. Released registers go to the pool of the CTA, and an increase waits until the
-pool holds enough. The registers of warps that have exited stay with them (assumed; the ISA does not say).
+A warp starts with what the kernel declares. Released registers go to the pool of the CTA, and an increase waits until
+the pool holds enough. The registers of warps that have exited stay with them (assumed; the ISA does not say).
 """
 
 from __future__ import annotations

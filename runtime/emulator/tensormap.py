@@ -1,8 +1,8 @@
 """Tensor maps: the description of a global tensor that TMA reads, in an encoding of the emulator's own.
 
 The 128 opaque bytes hold a magic number, so that a map that never was encoded is recognised. The rules of a valid map
-(CUDA driver API, "Tensor Map Object Management") are in ``MapFields.fault``: they hold for maps made on the host and for
-maps that ``tensormap.replace`` changed on the device.
+(CUDA driver API, "Tensor Map Object Management") are in ``MapFields.fault``: they hold for maps made on the host and
+for maps that ``tensormap.replace`` changed on the device.
 """
 
 from __future__ import annotations
@@ -82,7 +82,12 @@ class MapFields:
             0,
             self.address,
         )
-        parts = (_padded(self.dims, 5), _padded(self.strides, 5), _padded(self.box, 5), _padded(self.element_strides, 5))
+        parts = (
+            _padded(self.dims, 5),
+            _padded(self.strides, 5),
+            _padded(self.box, 5),
+            _padded(self.element_strides, 5),
+        )
         corners = (*_padded(self.lower, 3), *_padded(self.upper, 3))
         return LAYOUT.pack(*head, *(value for part in parts for value in part), *corners).ljust(BYTES, b"\0")
 
@@ -236,7 +241,7 @@ class TensorMap:
 
         Args:
             array: images as NWC, NHWC or NDHWC; interleaved as for ``tiled``.
-            lower, upper: corners of the pixel box, inner-first (W, H, D), as distances from the first and the last pixel.
+            lower, upper: corners of the pixel box, inner-first (W, H, D), counted from the first and the last pixel.
             channels: elements per pixel (``channelsPerPixel``).
             pixels: pixels per tile (``pixelsPerColumn``).
 
@@ -269,9 +274,20 @@ class TensorMap:
             raise LaunchError(f"a tensor map of rank {rank} does not go with {[values for values, _ in wanted]}")
         lower, upper = corners if corners else ((), ())
         fields = MapFields(
-            0, _element(array), rank, swizzle, interleave, fill, corners is not None, dims, strides,
-            tuple(int(x) for x in box), tuple(int(x) for x in steps), lower, upper,
-        )  # fmt: skip
+            0,
+            _element(array),
+            rank,
+            swizzle,
+            interleave,
+            fill,
+            corners is not None,
+            dims,
+            strides,
+            tuple(int(x) for x in box),
+            tuple(int(x) for x in steps),
+            lower,
+            upper,
+        )
         made = cls(array, fields)
         made.check(0)
         return made

@@ -295,9 +295,9 @@ class BulkEngine:
     def _writable(self, site: Site, lane: int, places: Array, item: int, more: int) -> bool:
         machine = self.machine
         access = Access(machine.shared, places, np.full(len(places), lane), machine.lanes, item)
-        return len(machine.memory.checked(site, access, VALID | WRITABLE | more, "bulk copy destination").offsets) == len(
-            places
-        )
+        return len(
+            machine.memory.checked(site, access, VALID | WRITABLE | more, "bulk copy destination").offsets
+        ) == len(places)
 
     def _checked_origin(self, site: Site, lane: int, tile: Tile) -> Tile:
         """Elements that the map claims but memory does not have become findings and zeros."""
@@ -326,7 +326,7 @@ class BulkEngine:
         from_shared: bool,
         reduction: tuple[Any, Any] | None = None,
     ) -> None:
-        """A plain bulk copy or reduction into shared memory, from global memory or from the executing CTA's shared memory."""
+        """A plain bulk copy or reduction into shared memory, from global memory or the CTA's own shared memory."""
         machine = self.machine
         if not self._size_ok(site, lane, size):
             return
@@ -337,7 +337,7 @@ class BulkEngine:
             start = self.shared_place(site, lane, origin, size, 16)
             if start is None:
                 return
-            self._observe_read(site, lane, start + np.arange(0, size, 16))
+            self._observe_source(site, lane, start + np.arange(0, size, UNIT), barrier)
             reads = machine.shared
         else:
             start, reads = origin - GLOBAL_BASE, machine.global_memory
@@ -351,6 +351,16 @@ class BulkEngine:
                 return
             tile = self._checked_origin(site, lane, tile)
         self._start_load(site, lane, tile, None, place, barrier, cta_mask, 0, reads, reduction)
+
+    def _observe_source(self, site: Site, lane: int, places: Array, barrier: int) -> None:
+        """A copy between shared memories reads until the mbarrier of its destination has counted its bytes."""
+        machine = self.machine
+        read = Access(machine.shared, places, np.full(len(places), lane), machine.lanes, UNIT)
+        machine.memory.checked(site, read, VALID | INITIALISED, "bulk copy source")
+        place = self.shared_place(site, lane, barrier, 8, 8)
+        known = machine.engines.barriers.objects.get(place) if place is not None else None
+        if machine.races is not None and known is not None:
+            machine.races.engine_read_until(site, lane, places, UNIT, known)
 
     def _size_ok(self, site: Site, lane: int, size: int) -> bool:
         if size % 16 or size <= 0:

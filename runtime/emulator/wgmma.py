@@ -106,7 +106,19 @@ class Descriptor:
 class MatrixWork:
     """One wgmma of one warpgroup."""
 
-    __slots__ = ("accumulator", "done", "engine", "form", "group", "left", "metadata", "right", "scale", "site", "warpgroup")
+    __slots__ = (
+        "accumulator",
+        "done",
+        "engine",
+        "form",
+        "group",
+        "left",
+        "metadata",
+        "right",
+        "scale",
+        "site",
+        "warpgroup",
+    )
 
     def __init__(
         self,
@@ -284,7 +296,7 @@ class MatrixEngine:
         return dense
 
     def _negated(self, raw: Array, kind: str) -> Array:
-        return raw ^ raw.dtype.type(1 << (BITS[kind] - 1))
+        return np.asarray(raw ^ raw.dtype.type(1 << (BITS[kind] - 1)))
 
     def _zero(self, form: WgmmaForm) -> Array:
         return np.zeros((64, form.n), np.int32 if form.result == "s32" else np.float32)

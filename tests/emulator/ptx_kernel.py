@@ -16,7 +16,9 @@ REGISTERS = (
 )
 
 
-def kernel(body: str, pointers: int = 0, maps: int = 0, shared: int = 4096, directives: str = "", outside: str = "") -> str:
+def kernel(
+    body: str, pointers: int = 0, maps: int = 0, shared: int = 4096, directives: str = "", outside: str = ""
+) -> str:
     """A module with one entry ``k``: tensor maps first, then pointers.
 
     The body finds the address of map i in %q<i>, pointer i in %q<maps + i>, the thread number in %t and shared memory

@@ -33,7 +33,9 @@ def run(body: str, arrays: list[Any], shared: bool = False, **options: Any) -> R
 
 
 INTEGER = [(op, t) for op in ("min", "max") for t in ("u32", "s32", "u64", "s64")]
-INTEGER += [("add", t) for t in ("u32", "s32", "u64")] + [(op, t) for op in ("and", "or", "xor") for t in ("b32", "b64")]
+INTEGER += [("add", t) for t in ("u32", "s32", "u64")] + [
+    (op, t) for op in ("and", "or", "xor") for t in ("b32", "b64")
+]
 FOLDS: dict[str, Any] = {
     "add": np.add,
     "min": np.minimum,
@@ -78,7 +80,7 @@ st.global.u32 [%d1], %r2;"""
     value, steps = 3, []
     for _ in range(32):
         steps.append(value)
-        value = ((0 if value >= limit else value + 1) if operation == "inc" else limit if value in (0,) else value - 1)
+        value = (0 if value >= limit else value + 1) if operation == "inc" else limit if value in (0,) else value - 1
     assert counter[0] == value and sorted(seen.tolist()) == sorted(steps)
 
 
@@ -112,7 +114,11 @@ def test_vectors(kind: str, count: int, prefix: str, operation: str, mnemonic: s
     body += f"{mnemonic}.global.{operation}{exact}.v{count}.{kind} {old}[%q1], {registers(prefix, 0, count)};"
     assert assembler_error(kernel(body, pointers=2)) is None
     assert run(body, [values, total]).findings == []
-    expected = {"add": values.astype(float).sum(0), "min": values.min(0).clip(None, 0), "max": values.max(0).clip(0, None)}
+    expected = {
+        "add": values.astype(float).sum(0),
+        "min": values.min(0).clip(None, 0),
+        "max": values.max(0).clip(0, None),
+    }
     np.testing.assert_array_equal(total[0].astype(float), expected[operation].astype(float))
 
 
@@ -128,9 +134,12 @@ mov.b128 %w0, {%d1, %d2};
 def test_wide_exchange_passes_a_token(schedule: str, seed: int) -> None:
     """Each thread takes what another left; nothing is lost and halves stay together."""
     place, seen = np.array([1, 2], np.uint64), np.zeros((32, 2), np.uint64)
-    body = WIDE_SETUP + """atom.global.exch.b128 %w1, [%q0], %w0;
+    body = (
+        WIDE_SETUP
+        + """atom.global.exch.b128 %w1, [%q0], %w0;
 mad.wide.u32 %d5, %t, 16, %q1;
 st.global.b128 [%d5], %w1;"""
+    )
     assert assembler_error(kernel(body, pointers=2)) is None
     assert run(body, [place, seen], schedule=schedule, seed=seed).findings == []
     every = {(1, 2)} | {(lane + 100, 7 * (lane + 100)) for lane in range(32)}
@@ -142,7 +151,9 @@ def test_wide_compare_and_swap(space: str) -> None:
     """Only who names both halves right swaps; the others get the current value."""
     place, seen = np.array([40, 41], np.uint64), np.zeros((32, 2), np.uint64)
     where = "%q0" if space == "global" else "%r9"
-    body = WIDE_SETUP + f"""
+    body = (
+        WIDE_SETUP
+        + f"""
 mov.u32 %r9, memory;
 setp.ne.u32 %p1, %t, 0;
 @!%p1 ld.global.b128 %w5, [%q0];
@@ -160,6 +171,7 @@ st.global.v2.b64 [%d5], {{%d6, %d7}};
 bar.sync 0;
 @!%p1 ld.{space}.b128 %w5, [{where}];
 @!%p1 st.global.b128 [%q0], %w5;"""
+    )
     assert assembler_error(kernel(body, pointers=2)) is None
     assert run(body, [place, seen]).findings == []
     assert place.tolist() == [100, 700]
@@ -179,12 +191,15 @@ def test_wide_accesses_are_checked() -> None:
 def test_wide_registers_keep_their_lanes_apart() -> None:
     """A guarded write leaves the other lanes alone."""
     out = np.zeros((32, 2), np.uint64)
-    body = WIDE_SETUP + """mov.b128 %w1, %w0;
+    body = (
+        WIDE_SETUP
+        + """mov.b128 %w1, %w0;
 mov.u64 %d8, 5;
 setp.lt.u32 %p1, %t, 10;
 @%p1 mov.b128 %w1, {%d8, %d8};
 mad.wide.u32 %d5, %t, 16, %q0;
 st.global.b128 [%d5], %w1;"""
+    )
     assert run(body, [out]).findings == []
     lanes = np.arange(32)
     np.testing.assert_array_equal(out[:, 0], np.where(lanes < 10, 5, lanes + 100))
@@ -196,13 +211,16 @@ REFUSED = [
     ("atom.global.add.v2.u32 {%r0, %r1}, [%q0], {%r2, %r3};", "does not exist"),
     ("atom.global.min.v2.f32 {%f0, %f1}, [%q0], {%f2, %f3};", "exists for"),
     ("atom.shared.add.v2.f32 {%f0, %f1}, [memory], {%f2, %f3};", "does not exist"),
-    ("atom.global.add.v8.f32 {%f0, %f1, %f2, %f3, %f4, %f5, %f6, %f7}, [%q0], {%f0, %f1, %f2, %f3, %f4, %f5, %f6, %f7};", "does not exist"),
+    (
+        f"atom.global.add.v8.f32 {registers('f', 0, 8)}, [%q0], {registers('f', 8, 8)};",
+        "does not exist",
+    ),
     ("atom.global.inc.u64 %d1, [%q0], %d2;", "exists for u32"),
     ("atom.global.and.u32 %r0, [%q0], %r1;", "exists for b32, b64"),
     ("atom.global.add.b128 %w0, [%q0], %w1;", "expected one of exch, cas"),
     ("ld.global.v2.b128 {%w0, %w1}, [%q0];", "unknown modifier|do not exist"),
     ("add.b128 %w0, %w1, %w2;", "unknown instruction"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "message"), REFUSED)

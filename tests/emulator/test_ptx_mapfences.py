@@ -111,8 +111,13 @@ def test_an_empty_map_can_be_filled_in_place() -> None:
 
 MISSING = [
     (ACQUIRE, "", "acquire"),
-    (PUBLISH, "ld.shared.b32 %r30, [%r11];\nmad.wide.u32 %d8, %t, 4, %q3;\nst.global.b32 [%d8], %r30;\nbar.warp.sync 0xffffffff;", "release"),
-]  # fmt: skip
+    (
+        PUBLISH,
+        "ld.shared.b32 %r30, [%r11];\nmad.wide.u32 %d8, %t, 4, %q3;\nst.global.b32 [%d8], %r30;\n"
+        "bar.warp.sync 0xffffffff;",
+        "release",
+    ),
+]
 
 
 @pytest.mark.parametrize(("old", "new", "what"), MISSING)
@@ -189,6 +194,8 @@ def test_what_does_not_exist_is_refused(field: str, message: str) -> None:
 
 def test_memory_that_holds_no_map_is_found() -> None:
     first, second = matrices()
-    body = COPY_IN.replace("st.shared.b32 [%r11], %r10", "st.shared.b32 [%r11], %r11") + ONE.format(label="A", body=CHANGE)
+    body = COPY_IN.replace("st.shared.b32 [%r11], %r10", "st.shared.b32 [%r11], %r11") + ONE.format(
+        label="A", body=CHANGE
+    )
     _, report = run(body, [first, second])
     assert "holds no tensor map" in report.findings[0].message

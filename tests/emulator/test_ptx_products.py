@@ -67,7 +67,9 @@ def b_place(bits: int) -> Place:
     return lambda lane, i: (lane % 4 * per + i % per + i // per * 4 * per, lane // 4)
 
 
-def run_words(instruction: str, inputs: list[tuple[str, Any]], outputs: tuple[str, int], extra: str = "") -> tuple[Any, Report]:
+def run_words(
+    instruction: str, inputs: list[tuple[str, Any]], outputs: tuple[str, int], extra: str = ""
+) -> tuple[Any, Report]:
     """Load register lists, run one instruction with {0}, {1}, ... for them and {d} for the result, store the result."""
     body, names = extra, []
     for position, (prefix, words) in enumerate(inputs):
@@ -120,7 +122,11 @@ def shape_of(name: str) -> tuple[int, int, int]:
 def test_small_integers(shape: str, left: str, right: str, option: str) -> None:
     rng = np.random.default_rng(11)
     m, _, k = shape_of(shape)
-    a, b, c = integers(left, (m, k), rng), integers(right, (k, 8), rng), rng.integers(-1000, 1000, (m, 8)).astype(np.int32)
+    a, b, c = (
+        integers(left, (m, k), rng),
+        integers(right, (k, 8), rng),
+        rng.integers(-1000, 1000, (m, 8)).astype(np.int32),
+    )
     bits = BITS[left]
     place = a_place(bits) if m == 16 else short_a_place(bits)
     counts = m * k // 32, 8 * k // 32, m // 4
@@ -129,7 +135,9 @@ def test_small_integers(shape: str, left: str, right: str, option: str) -> None:
     instruction = f"mma.sync.aligned.{shape}.row.col.s32.{left}.{right}.s32{option} {{d}}, {{0}}, {{1}}, {{2}};"
     out, report = run_words(instruction, [("r", words[0]), ("r", words[1]), ("r", old)], ("r", counts[2]))
     assert report.findings == []
-    product = (a[:, :, None] ^ b).sum(1) if "xor" in option else (a[:, :, None] & b).sum(1) if "and" in option else a @ b
+    product = (
+        (a[:, :, None] ^ b).sum(1) if "xor" in option else (a[:, :, None] & b).sum(1) if "and" in option else a @ b
+    )
     for lane in range(32):
         for i in range(counts[2]):
             assert out.view(np.int32)[i, lane] == (product + c)[c_place(lane, i)]
@@ -156,10 +164,15 @@ def test_doubles_round_as_told(shape: str, mode: str) -> None:
     a, b, c = rng.normal(size=(m, k)), rng.normal(size=(k, 8)), rng.normal(size=(m, 8))
     halves = m // 8
     words = [
-        np.array([[a[lane // 4 + 8 * (i % halves), lane % 4 + 4 * (i // halves)] for lane in range(32)] for i in range(halves * k // 4)]),
+        np.array(
+            [
+                [a[lane // 4 + 8 * (i % halves), lane % 4 + 4 * (i // halves)] for lane in range(32)]
+                for i in range(halves * k // 4)
+            ]
+        ),
         np.array([[b[lane % 4 + 4 * i, lane // 4] for lane in range(32)] for i in range(k // 4)]),
         np.array([[c[c_place(lane, i)] for lane in range(32)] for i in range(m // 4)]),
-    ]  # fmt: skip
+    ]
     instruction = f"mma.sync.aligned.{shape}.row.col.{mode}.f64.f64.f64.f64 {{d}}, {{0}}, {{1}}, {{2}};"
     out, report = run_words(instruction, [("e", w.view(np.uint64)) for w in words], ("e", m // 4))
     assert report.findings == []
@@ -202,7 +215,11 @@ def test_four_products_of_quads(a_layout: str, b_layout: str, result: str, old: 
     rng = np.random.default_rng(12)
     a, b, c = (rng.integers(-4, 5, shape) / 2 for shape in ((4, 8, 4), (4, 4, 8), (4, 8, 8)))
     c_kind, d_kind = ("tf32" if kind == "f32" else "f16" for kind in (old, result))
-    words = [packed(a, quad_a(a_layout), 4, "f16"), packed(b, quad_b(b_layout), 4, "f16"), packed(c, quad_c(old), 8, c_kind)]
+    words = [
+        packed(a, quad_a(a_layout), 4, "f16"),
+        packed(b, quad_b(b_layout), 4, "f16"),
+        packed(c, quad_c(old), 8, c_kind),
+    ]
     instruction = f"mma.sync.aligned.m8n8k4.{a_layout}.{b_layout}.{result}.f16.f16.{old} {{d}}, {{0}}, {{1}}, {{2}};"
     kinds = ["r", "r", "f" if old == "f32" else "r"]
     inputs = list(zip(kinds, words, strict=True))
@@ -292,7 +309,8 @@ def test_sparse_products(shape: str, left: str, right: str, selectors: tuple[int
     for chosen in selectors[:1] if ordered else selectors:
         name = "mma.sp::ordered_metadata" if ordered else "mma.sp"
         meta = metadata(entries, left, chosen, 0)
-        instruction = f"{name}.sync.aligned.{shape}.row.col.{kind}.{left}.{right}.{kind} {{d}}, {{0}}, {{1}}, {{2}}, %r60, {chosen};"
+        opcode = f"{name}.sync.aligned.{shape}.row.col.{kind}.{left}.{right}.{kind}"
+        instruction = f"{opcode} {{d}}, {{0}}, {{1}}, {{2}}, %r60, {chosen};"
         inputs = [("r", words[0]), ("r", words[1]), (prefix, words[2].view(np.uint32)), ("r", meta)]
         out, report = run_words(instruction, inputs, (prefix, 4))
         assert report.findings == [], [str(f) for f in report.findings]
@@ -304,7 +322,11 @@ def test_sparse_products(shape: str, left: str, right: str, selectors: tuple[int
 
 
 def run_metadata(meta: Any, name: str = "mma.sp") -> Report:
-    zeros = [("r", np.zeros((2, 32), np.uint32)), ("r", np.zeros((2, 32), np.uint32)), ("f", np.zeros((4, 32), np.uint32))]
+    zeros = [
+        ("r", np.zeros((2, 32), np.uint32)),
+        ("r", np.zeros((2, 32), np.uint32)),
+        ("f", np.zeros((4, 32), np.uint32)),
+    ]
     instruction = f"{name}.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {{d}}, {{0}}, {{1}}, {{2}}, %r60, 1;"
     return run_words(instruction, [*zeros, ("r", meta)], ("f", 4))[1]
 
@@ -346,7 +368,9 @@ def test_forms_that_do_not_exist_are_refused(opcode: str, a: int, b: int, c: int
 @pytest.mark.parametrize(("chosen", "shape"), [(4, "m16n8k16"), (2, "m16n8k32")])
 def test_selectors_out_of_range_are_refused(chosen: int, shape: str) -> None:
     count = 2 if shape == "m16n8k16" else 4
-    operands = ", ".join((registers("f", 0, 4), registers("r", 0, count), registers("r", 8, count), registers("f", 8, 4)))
+    operands = ", ".join(
+        (registers("f", 0, 4), registers("r", 0, count), registers("r", 8, count), registers("f", 8, 4))
+    )
     text = kernel(f"mma.sp.sync.aligned.{shape}.row.col.f32.bf16.bf16.f32 {operands}, %r30, {chosen};")
     assert assembler_error(text) is not None
     with pytest.raises(UnsupportedInstruction, match="sparsity selector"):

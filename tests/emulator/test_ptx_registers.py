@@ -28,7 +28,9 @@ BOUNDS = ".maxntid 384, 1, 1\n.minnctapersm 1"
 
 
 def text(producer: str, consumer: str, directives: str = BOUNDS) -> str:
-    return kernel(ROLES.replace("@PRODUCER@", producer).replace("@CONSUMER@", consumer), pointers=1, directives=directives)
+    return kernel(
+        ROLES.replace("@PRODUCER@", producer).replace("@CONSUMER@", consumer), pointers=1, directives=directives
+    )
 
 
 def change(verb: str, count: int) -> str:
@@ -130,7 +132,9 @@ def test_counts_that_do_not_exist_are_refused(count: int) -> None:
 
 def test_the_pool_belongs_to_one_cta() -> None:
     """Two CTAs run together; what one releases does not help the other."""
-    body = ROLES.replace("@PRODUCER@", "mov.u32 %r1, %ctaid.x; setp.eq.u32 %p3, %r1, 1; @%p3 bra END;" + change("dec", 40))
+    body = ROLES.replace(
+        "@PRODUCER@", "mov.u32 %r1, %ctaid.x; setp.eq.u32 %p3, %r1, 1; @%p3 bra END;" + change("dec", 40)
+    )
     body = body.replace("@CONSUMER@", change("inc", 232)).replace("st.global.u32 [%d1], %t;", "")
     out = np.zeros(384, np.int32)
     report = launch(Module.parse(kernel(body, pointers=1, directives=BOUNDS)), "k", (2,), (384,), args=[out])

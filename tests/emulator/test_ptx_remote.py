@@ -51,13 +51,33 @@ barrier.cluster.wait.aligned;
 """
 SENDS = {
     "st.b32": (4, "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [%r13], %r9, [%r11];"),
-    "st.v4.s32": (16, "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.s32 [%r13], {%r9, %r4, %r3, %r4}, [%r11];"),
-    "st.v2.b64": (16, "mov.b64 %d5, {%r9, %r3};\nst.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [%r13], {%d5, %d5}, [%r11];"),
-    "red.inc": (4, "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.inc.u32 [%r13], %r9, [%r11];"),
-    "red.max": (4, "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.max.s32 [%r13], %r9, [%r11];"),
-    "red.xor": (4, "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.xor.b32 [%r13], %r9, [%r11];"),
-    "red.add.u64": (8, "mov.b64 %d5, {%r9, %r3};\nred.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.add.u64 [%r13], %d5, [%r11];"),
-}  # fmt: skip
+    "st.v4.s32": (
+        16,
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.s32 [%r13], {%r9, %r4, %r3, %r4}, [%r11];",
+    ),
+    "st.v2.b64": (
+        16,
+        "mov.b64 %d5, {%r9, %r3};\n"
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v2.b64 [%r13], {%d5, %d5}, [%r11];",
+    ),
+    "red.inc": (
+        4,
+        "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.inc.u32 [%r13], %r9, [%r11];",
+    ),
+    "red.max": (
+        4,
+        "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.max.s32 [%r13], %r9, [%r11];",
+    ),
+    "red.xor": (
+        4,
+        "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.xor.b32 [%r13], %r9, [%r11];",
+    ),
+    "red.add.u64": (
+        8,
+        "mov.b64 %d5, {%r9, %r3};\n"
+        "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.add.u64 [%r13], %d5, [%r11];",
+    ),
+}
 BULK = """
 @%p1 bra SENT;
 add.u32 %r15, %r2, 1024;
@@ -99,7 +119,12 @@ def sent(name: str, old: Any, base: int) -> Any:
         wide = new.view(np.uint64)
         wide[..., 0] += r9.astype(np.uint64) | r3.astype(np.uint64) << np.uint64(32)
     else:
-        table = {"st.b32": r9, "red.inc": np.where(old[..., 0] >= r9, 0, old[..., 0] + 1), "red.max": np.maximum(old[..., 0], r9), "red.xor": old[..., 0] ^ r9}  # fmt: skip
+        table = {
+            "st.b32": r9,
+            "red.inc": np.where(old[..., 0] >= r9, 0, old[..., 0] + 1),
+            "red.max": np.maximum(old[..., 0], r9),
+            "red.xor": old[..., 0] ^ r9,
+        }
         new[..., 0] = table[name]
     return new
 
@@ -115,13 +140,18 @@ def test_asynchronous_sends(name: str, completion: str) -> None:
 
 def combined(operation: str, old: Any, new: Any) -> Any:
     name, kind = operation.split(".")
-    a, b = (x.view({"u": np.uint32, "s": np.int32, "b": np.uint32}[kind[0]]) if kind[1:] == "32" else x.view(np.uint64) for x in (old, new))  # fmt: skip
+    a, b = (
+        x.view({"u": np.uint32, "s": np.int32, "b": np.uint32}[kind[0]]) if kind[1:] == "32" else x.view(np.uint64)
+        for x in (old, new)
+    )
     if name == "inc":
         result = np.where(a >= b, 0, a + 1)
     elif name == "dec":
         result = np.where((a == 0) | (a > b), b, a - 1)
     else:
-        result = {"add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "xor": np.bitwise_xor}[name](a, b)  # fmt: skip
+        result = {"add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "xor": np.bitwise_xor}[
+            name
+        ](a, b)
     return np.ascontiguousarray(result.astype(a.dtype)).view(np.uint32)
 
 
@@ -156,6 +186,18 @@ def test_reading_without_a_wait_is_a_race() -> None:
     assert "race" in {f.kind for f in report.findings}
 
 
+@pytest.mark.parametrize(("wait", "expected"), [(True, set()), (False, {"race"})])
+def test_the_source_of_a_bulk_copy_may_be_reused_after_its_phase(wait: bool, expected: set[str]) -> None:
+    """The receiver's wait and a cluster barrier tell the sender that its bytes have been read."""
+    reuse = "st.shared.b32 [%r9], %r4;\n"
+    text = ring(BULK.format(op="add.u32"), 512)
+    end = "barrier.cluster.wait.aligned;\n"
+    place = text.rindex(end) + len(end)
+    first = text.index("WAIT:")
+    text = text[:place] + reuse + text[place:] if wait else text[:first] + reuse + text[first:]
+    assert {f.kind for f in run(text.replace("arrive.aligned", "arrive.release.aligned"))[1].findings} == expected
+
+
 def test_bytes_that_nobody_sends_deadlock() -> None:
     size, send = SENDS["st.b32"]
     _, report = run(ring(send, 32 * size + 4))
@@ -169,9 +211,15 @@ def test_the_mbarrier_must_be_beside_the_destination() -> None:
 
 
 REFUSED = [
-    ("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b64 [%r13], {%d5, %d5, %d5, %d5}, [%r11];", "16 bytes at most"),
+    (
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.b64 [%r13], {%d5, %d5, %d5, %d5}, [%r11];",
+        "16 bytes at most",
+    ),
     ("st.async.shared::cluster.b32 [%r13], %r9, [%r11];", "mbarrier::complete_tx"),
-    ("red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.min.u64 [%r13], %d5, [%r11];", "exists for u32, s32"),
+    (
+        "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.min.u64 [%r13], %d5, [%r11];",
+        "exists for u32, s32",
+    ),
     ("red.async.shared::cluster.mbarrier::complete_tx::bytes.and.b32 [%r13], %r9, [%r11];", "relaxed"),
     (BULK.format(op="add.f32"), "exists for u32, s32, u64"),
     (BULK.format(op="min.u64"), "exists for u32, s32"),
@@ -181,7 +229,7 @@ REFUSED = [
     ("alloca.u64 %d5, 16, 8;", "stack"),
     ("stacksave.u64 %d5;", "stack"),
     ("colour.b32 %r1, %r2;", "unknown instruction"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("send", "message"), REFUSED)

@@ -197,7 +197,10 @@ def test_im2col_store(operation: str) -> None:
     """A store in im2col mode walks the same way and drops the pixels past the last image."""
     out = np.full((2, 3, 4, 8), 1, np.int32)
     data = np.arange(28 * 8, dtype=np.int32).reshape(28, 8)
-    copy = "\n".join(f"ld.global.v2.b64 {{%d2, %d3}}, [%d1+{16 * i}]; st.shared.v2.b64 [%r3+{16 * i}], {{%d2, %d3}};" for i in range(2))
+    copy = "\n".join(
+        f"ld.global.v2.b64 {{%d2, %d3}}, [%d1+{16 * i}]; st.shared.v2.b64 [%r3+{16 * i}], {{%d2, %d3}};"
+        for i in range(2)
+    )
     name = "cp.reduce.async.bulk.tensor" if operation else "cp.async.bulk.tensor"
     store = f"{name}.4d.global.shared::cta.{operation}im2col_no_offs.bulk_group [%q0, {{0, 1, 2, 0}}], [%r2];"
     text = kernel(STORE.format(part=32, copy=copy, store=store), pointers=1, maps=1)
@@ -261,7 +264,13 @@ def test_bad_maps_are_refused(make: Any, message: str) -> None:
 def test_later_modes_are_refused_by_name(mode: str) -> None:
     text = load_text(4, 256, (0, 0, 0, 0), (0, 0)).replace(".im2col.", f".{mode}.")
     with pytest.raises(UnsupportedInstruction, match="needs sm_100"):
-        launch(Module.parse(text), "k", (1,), (32,), args=[TensorMap.tiled(np.ones((1, 1, 1, 8), np.float16), (8, 1, 1, 1)), np.zeros(256, np.uint8)])
+        launch(
+            Module.parse(text),
+            "k",
+            (1,),
+            (32,),
+            args=[TensorMap.tiled(np.ones((1, 1, 1, 8), np.float16), (8, 1, 1, 1)), np.zeros(256, np.uint8)],
+        )
     assert "not supported" in str(assembler_error(text))
 
 

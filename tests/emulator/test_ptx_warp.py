@@ -47,7 +47,8 @@ def in_mask(mask: int) -> Any:
 
 def guarded(mask: int, body: str) -> str:
     """Run a body by the lanes of a mask; the others keep 77."""
-    return f"mov.u32 %r2, 77;\nshr.u32 %r8, {mask}, %t;\nand.b32 %r8, %r8, 1;\nsetp.eq.u32 %p8, %r8, 0;\n@%p8 bra OUT;\n{body}\nOUT:"
+    test = f"shr.u32 %r8, {mask}, %t;\nand.b32 %r8, %r8, 1;\nsetp.eq.u32 %p8, %r8, 0;\n@%p8 bra OUT;\n"
+    return f"mov.u32 %r2, 77;\n{test}{body}\nOUT:"
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -154,7 +155,8 @@ def test_barrier_reduction(operation: str, limit: int, schedule: str, seed: int)
 
 
 def test_barrier_reduction_of_one_warp() -> None:
-    body = "mov.u32 %r2, 0;\nsetp.ge.u32 %p1, %t, 32;\n@%p1 bra OUT;\nsetp.lt.u32 %p2, %t, 7;\nbarrier.cta.red.popc.aligned.u32 %r2, 3, 32, !%p2;\nOUT:"
+    body = "mov.u32 %r2, 0;\nsetp.ge.u32 %p1, %t, 32;\n@%p1 bra OUT;\n"
+    body += "setp.lt.u32 %p2, %t, 7;\nbarrier.cta.red.popc.aligned.u32 %r2, 3, 32, !%p2;\nOUT:"
     found = results(body, np.zeros(64, np.uint32), threads=64)
     assert (found[:32] == 25).all() and (found[32:] == 0).all()
 
@@ -180,7 +182,8 @@ OUT:"""
 
 def test_an_index_outside_the_table_is_found() -> None:
     out = np.zeros(32, np.uint32)
-    body = "TABLE: .branchtargets ONE, TWO;\nbrx.idx %t, TABLE;\nONE:\nTWO:\nmad.wide.u32 %d1, %t, 4, %q0;\nst.global.u32 [%d1], 1;"
+    body = "TABLE: .branchtargets ONE, TWO;\nbrx.idx %t, TABLE;\nONE:\nTWO:\n"
+    body += "mad.wide.u32 %d1, %t, 4, %q0;\nst.global.u32 [%d1], 1;"
     (found,) = run(body, [out]).findings
     assert found.kind == "branch-table" and out.tolist() == [1, 1] + [0] * 30
 

@@ -1,7 +1,7 @@
 """wgmma of every type and width, from shared memory and registers, dense and sparse.
 
-The matrices are put into shared memory byte by byte here, by the canonical layouts of the ISA ("Strides", "Shared Memory
-Matrix Layout"): rows of 16, 32, 64 or 128 bytes, eight of them together, swizzled by the number of the row.
+The matrices are put into shared memory byte by byte here, by the canonical layouts of the ISA ("Shared Memory Matrix
+Layout", "Strides"): rows of 16, 32, 64 or 128 bytes, eight of them together, swizzled by the number of the row.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def placed(rows: Any, width: int) -> tuple[Any, int, int]:
 
 
 def transposed(rows: Any) -> tuple[Any, int, int]:
-    """An MN-major 16-bit matrix (k, extent) in core matrices of 8 k by 8 elements: stride along extent, leading along k."""
+    """An MN-major 16-bit matrix (k, extent) in core matrices of 8 k by 8: stride along extent, leading along k."""
     k, extent = rows.shape[0], rows.shape[1] // 2
     memory = np.zeros(k * extent * 2, np.uint8)
     for line in range(k):
@@ -101,7 +101,9 @@ def run(
         a_operand = "%d5"
         body += f"mov.u64 %d5, {descriptor(0, left_memory[1], left_memory[2], width)};\n"
     else:
-        body += "".join(f"mad.wide.u32 %d1, %t, 4, %q0;\nld.global.b32 %r{40 + r}, [%d1+{512 * r}];\n" for r in range(4))
+        body += "".join(
+            f"mad.wide.u32 %d1, %t, 4, %q0;\nld.global.b32 %r{40 + r}, [%d1+{512 * r}];\n" for r in range(4)
+        )
         a_operand = registers("r", 40, 4)
     body += copy_in(1, len(second), B_AT)
     body += f"mov.u64 %d6, {descriptor(B_AT, right_memory[1], right_memory[2], width)};\n"
@@ -110,7 +112,9 @@ def run(
     body += "mad.wide.u32 %d3, %t, 4, %q3;\nld.global.b32 %r2, [%d3];\n"
     body += f"fence.proxy.async.shared::cta;\nbar.sync 0;\nsetp.{'eq' if scale else 'ne'}.u32 %p1, %t, %t;\n"
     sparse = "" if metadata is None else f" %r2, {metadata[1]},"
-    body += f"wgmma.fence.sync.aligned;\n{opcode} {registers(prefix, start, count)}, {a_operand}, %d6,{sparse} %p1{tail};\n"
+    body += (
+        f"wgmma.fence.sync.aligned;\n{opcode} {registers(prefix, start, count)}, {a_operand}, %d6,{sparse} %p1{tail};\n"
+    )
     body += "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\nmad.wide.u32 %d4, %t, 4, %q4;\n"
     body += "".join(f"st.global.b32 [%d4+{512 * i}], %{prefix}{start + i};\n" for i in range(count))
     text = kernel(body, pointers=5, shared=B_AT + 16384).replace("%f<100>", "%f<200>").replace("%r<300>", "%r<400>")
@@ -296,9 +300,10 @@ def test_sparse(left: str, right: str, result: str, n: int, selectors: tuple[int
 
 
 def test_changing_the_metadata_too_early_is_found() -> None:
+    lists = f"{registers('f', 0, 4)}, {registers('r', 4, 4)}"
     body = f"""
 wgmma.fence.sync.aligned;
-wgmma.mma_async.sp.sync.aligned.m64n8k32.f32.f16.f16 {registers("f", 0, 4)}, {registers("r", 4, 4)}, %d1, %r2, 0, %p1, 1, 1, 0;
+wgmma.mma_async.sp.sync.aligned.m64n8k32.f32.f16.f16 {lists}, %d1, %r2, 0, %p1, 1, 1, 0;
 wgmma.commit_group.sync.aligned;
 mov.b32 %r2, 0;
 wgmma.wait_group.sync.aligned 0;

@@ -50,7 +50,14 @@ def packed(matrix: Any, kind: str, layout: str, stride: int) -> Any:
     return (patterns << np.arange(0, 8, bits)).sum(-1).astype(np.uint8)
 
 
-def text(shape: str, kinds: tuple[str, str, str], layouts: tuple[str, str, str], strides: tuple[int, int, int], option: str, space: str) -> str:  # fmt: skip
+def text(
+    shape: str,
+    kinds: tuple[str, str, str],
+    layouts: tuple[str, str, str],
+    strides: tuple[int, int, int],
+    option: str,
+    space: str,
+) -> str:
     """Load A, B and C, multiply, store D with C's stride and layout. Pointers: A, B, C, D."""
     kind, old, result = kinds
     m, n, k = extents(shape)
@@ -72,7 +79,8 @@ def text(shape: str, kinds: tuple[str, str, str], layouts: tuple[str, str, str],
     body += f"wmma.load.a.sync.aligned.{layouts[0]}.{shape}{space}.{kind} {lists[0]}, [%q0], %r90;\n"
     body += f"wmma.load.b.sync.aligned.{layouts[1]}.{shape}{space}.{kind} {lists[1]}, [%q1], %r91;\n"
     body += f"wmma.load.c.sync.aligned.{layouts[2]}.{shape}{space}.{old} {lists[2]}, [%q2], %r92;\n"
-    body += f"wmma.mma{operation}.sync.aligned.{layouts[0]}.{layouts[1]}.{shape}.{types}{suffix} {', '.join(lists[3:] + lists[:3])};\n"
+    body += f"wmma.mma{operation}.sync.aligned.{layouts[0]}.{layouts[1]}.{shape}.{types}{suffix} "
+    body += ", ".join(lists[3:] + lists[:3]) + ";\n"
     body += f"wmma.store.d.sync.aligned.{layouts[2]}.{shape}{space}.{result} [%q3], {lists[3]}, %r93;\n"
     return kernel(body, pointers=4)
 
@@ -82,7 +90,14 @@ def draw(kind: str, shape: tuple[int, int], rng: Any) -> Any:
     return rng.integers(*ranges[kind], shape) if kind in ranges else rng.integers(-8, 9, shape) / 4
 
 
-def run(shape: str, kinds: tuple[str, str, str], layouts: tuple[str, str, str], option: str = "", space: str = ".global", extra: int = 0) -> Report:  # fmt: skip
+def run(
+    shape: str,
+    kinds: tuple[str, str, str],
+    layouts: tuple[str, str, str],
+    option: str = "",
+    space: str = ".global",
+    extra: int = 0,
+) -> Report:
     seed = int(np.random.default_rng().integers(2**31))
     print("seed", seed)
     rng = np.random.default_rng(seed)
@@ -90,11 +105,15 @@ def run(shape: str, kinds: tuple[str, str, str], layouts: tuple[str, str, str], 
     kind, old, result = kinds
     a, b, c = draw(kind, (m, k), rng), draw(kind, (k, n), rng), draw(old, (m, n), rng)
     lines = [(x.T if layout == "col" else x).shape[1] + extra for x, layout in zip((a, b, c), layouts, strict=True)]
-    arrays = [packed(x, t, layout, s) for x, t, layout, s in zip((a, b, c), (kind, kind, old), layouts, lines, strict=True)]
+    arrays = [
+        packed(x, t, layout, s) for x, t, layout, s in zip((a, b, c), (kind, kind, old), layouts, lines, strict=True)
+    ]
     d = np.zeros(arrays[2].shape, TYPES[result])
     source = text(shape, kinds, layouts, (lines[0], lines[1], lines[2]), option, space)
     report = launch(Module.parse(source), "k", (1,), (32,), args=[*arrays, d])
-    product = (a[:, :, None] ^ b).sum(1) if option == "xor" else (a[:, :, None] & b).sum(1) if option == "and" else a @ b
+    product = (
+        (a[:, :, None] ^ b).sum(1) if option == "xor" else (a[:, :, None] & b).sum(1) if option == "and" else a @ b
+    )
     expected = packed(product + c, result, layouts[2], lines[2])
     if extra:
         expected[:, -extra:] = 0
@@ -102,13 +121,17 @@ def run(shape: str, kinds: tuple[str, str, str], layouts: tuple[str, str, str], 
     return report
 
 
-FORMS = [(shape, ("f16", old, result)) for shape in LARGE for old, result in (("f16", "f16"), ("f32", "f32"), ("f16", "f32"))]
+FORMS = [
+    (shape, ("f16", old, result)) for shape in LARGE for old, result in (("f16", "f16"), ("f32", "f32"), ("f16", "f32"))
+]
 FORMS += [(shape, (kind, "s32", "s32")) for shape in LARGE for kind in ("s8", "u8")]
 FORMS += [(shape, ("bf16", "f32", "f32")) for shape in LARGE]
 FORMS += [("m16n16k8", ("tf32", "f32", "f32")), ("m8n8k4", ("f64", "f64", "f64"))]
 
 
-@pytest.mark.parametrize("layouts", [("row", "col", "row"), ("col", "row", "col"), ("row", "row", "row"), ("col", "col", "col")])
+@pytest.mark.parametrize(
+    "layouts", [("row", "col", "row"), ("col", "row", "col"), ("row", "row", "row"), ("col", "col", "col")]
+)
 @pytest.mark.parametrize(("shape", "kinds"), FORMS)
 def test_load_multiply_store(shape: str, kinds: tuple[str, str, str], layouts: tuple[str, str, str]) -> None:
     assert run(shape, kinds, layouts).findings == []
@@ -147,7 +170,13 @@ def test_the_wrong_layout_gives_a_wrong_product() -> None:
     a, b = rng.integers(-4, 5, (16, 16)).astype(np.float16), rng.integers(-4, 5, (16, 16)).astype(np.float16)
     d = np.zeros((16, 16), np.float32)
     source = text("m16n16k16", ("f16", "f32", "f32"), ("row", "col", "row"), (16, 16, 16), "", ".global")
-    report = launch(Module.parse(source.replace("mma.sync.aligned.row.col", "mma.sync.aligned.col.col")), "k", (1,), (32,), args=[a, b, np.zeros_like(d), d])
+    report = launch(
+        Module.parse(source.replace("mma.sync.aligned.row.col", "mma.sync.aligned.col.col")),
+        "k",
+        (1,),
+        (32,),
+        args=[a, b, np.zeros_like(d), d],
+    )
     assert report.findings == [] and not (d == a.astype(float) @ b.astype(float).T).all()
 
 
@@ -158,7 +187,13 @@ def test_faults_are_found() -> None:
     report = launch(Module.parse(source), "k", (1,), (32,), args=[a, a, np.zeros((16, 16), np.float32), d])
     assert [f.kind for f in report.findings] == ["out-of-bounds"]
     apart = source.replace("mov.u32 %r90, 16;", "add.u32 %r90, %t, 16;")
-    report = launch(Module.parse(apart), "k", (1,), (32,), args=[np.ones((64, 16), np.float16), a, np.zeros((16, 16), np.float32), np.zeros((16, 16), np.float32)])
+    report = launch(
+        Module.parse(apart),
+        "k",
+        (1,),
+        (32,),
+        args=[np.ones((64, 16), np.float16), a, np.zeros((16, 16), np.float32), np.zeros((16, 16), np.float32)],
+    )
     assert any(f.kind == "wmma" and "differs" in f.message for f in report.findings)
 
 
