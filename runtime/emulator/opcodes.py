@@ -29,7 +29,7 @@ from tilewright.runtime.emulator.syntax import Instruction
 
 
 def _by_type(context: Context, instruction: Instruction) -> Action:
-    """Mnemonics that exist for integers and for floats."""
+    """Mnemonics that exist for integers and for floats (PTX ISA, "Integer Arithmetic", "Floating Point")."""
     kind = TYPES.get(instruction.parts[-1])
     if kind is not None and ops_float.is_float(kind):
         return ops_float.SHARED[instruction.mnemonic](context, instruction)
@@ -37,6 +37,7 @@ def _by_type(context: Context, instruction: Instruction) -> Action:
 
 
 def _store(context: Context, instruction: Instruction) -> Action:
+    """``st`` and ``st.async`` (PTX ISA, sections of these names)."""
     decoder = ops_remote.store_async if "async" in instruction.parts else ops_memory.store
     return decoder(context, instruction)
 
@@ -46,11 +47,13 @@ WIDE: dict[str, Decoder] = {"ld": ops_wide.load, "st": ops_wide.store, "atom": o
 
 
 def _reduction(context: Context, instruction: Instruction) -> Action:
+    """``red`` and ``red.async`` (PTX ISA, sections of these names)."""
     decoder = ops_remote.reduce_async if "async" in instruction.parts else ops_atomic.atomic
     return decoder(context, instruction)
 
 
 def _product(context: Context, instruction: Instruction) -> Action:
+    """``mma`` and ``mma.sp`` (PTX ISA, sections of these names)."""
     parts = instruction.parts
     if "m8n8k4" in parts and "f64" not in parts:
         return ops_quads.mma(context, instruction)

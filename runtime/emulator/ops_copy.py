@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def copy(context: Context, instruction: Instruction) -> Action:
-    """``cp.async`` and its groups; ``cp.async.bulk`` and ``cp.reduce`` live in ``ops_bulk``."""
+    """``cp.async`` and its groups; ``cp.async.bulk`` and ``cp.reduce`` live in ``ops_bulk`` (PTX ISA, "cp.async")."""
     parts = instruction.parts
     if "bulk" in parts:
         return ops_bulk.bulk(context, instruction)

@@ -283,6 +283,7 @@ def _matrix_modifiers(m: Modifiers) -> tuple[int, bool]:
 
 
 def ldmatrix(context: Context, instruction: Instruction) -> Action:
+    """Rows of 8x8 matrices of 16-bit elements from shared memory, spread over the warp (PTX ISA, "ldmatrix")."""
     m = Modifiers(instruction)
     count, transposed = _matrix_modifiers(m)
     items = operands(instruction, 2)
@@ -326,6 +327,7 @@ def _ldmatrix(
 
 
 def stmatrix(context: Context, instruction: Instruction) -> Action:
+    """The reverse of ``ldmatrix`` (PTX ISA, "stmatrix")."""
     m = Modifiers(instruction)
     count, transposed = _matrix_modifiers(m)
     items = operands(instruction, 2)
@@ -372,7 +374,7 @@ def _stmatrix(
 
 
 def movmatrix(context: Context, instruction: Instruction) -> Action:
-    """Transpose an 8x8 matrix of 16-bit elements that lies across a warp."""
+    """Transpose an 8x8 matrix of 16-bit elements that lies across a warp (PTX ISA, "movmatrix")."""
     m = Modifiers(instruction)
     for piece in ("sync", "aligned", "m8n8", "trans", "b16"):
         m.need(piece)

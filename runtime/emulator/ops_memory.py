@@ -88,7 +88,7 @@ def _element(kind: ScalarType) -> tuple[ScalarType, int]:
 
 
 def load(context: Context, instruction: Instruction) -> Action:
-    """``ld`` and ``ldu`` of scalars and vectors from any space."""
+    """``ld`` and ``ldu`` of scalars and vectors from any space (PTX ISA, "ld", "ldu")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     vector = m.choice("v2", "v4", "v8")
@@ -160,7 +160,7 @@ def _load_parameter(size: int, count: int, machine: Machine, site: Site, mask: M
 
 
 def store(context: Context, instruction: Instruction) -> Action:
-    """``st`` of scalars and vectors to any writable space."""
+    """``st`` of scalars and vectors to any writable space (PTX ISA, "st")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     vector = m.choice("v2", "v4", "v8")
@@ -214,7 +214,10 @@ def _store_ordered(
 
 
 def prefetch(context: Context, instruction: Instruction) -> Action:
-    """``prefetch``, ``prefetchu``, ``discard``, ``applypriority``, ``createpolicy``-free hints: no visible effect."""
+    """``prefetch``, ``prefetchu``, ``discard``, ``applypriority``, ``createpolicy``-free hints: no visible effect.
+
+    PTX ISA, "prefetch, prefetchu", "discard", "applypriority".
+    """
     m = Modifiers(instruction)
     m.flag("tensormap")
     m.choice("L1", "L2", "L2::evict_last", "L2::evict_normal")
@@ -257,7 +260,7 @@ def _fence(
 
 
 def create_policy(context: Context, instruction: Instruction) -> Action:
-    """Cache policies have no functional effect; the result is an opaque zero."""
+    """Cache policies have no functional effect; the result is an opaque zero (PTX ISA, "createpolicy")."""
     kind = TYPES["b64"]
     result = destination(instruction, operands(instruction, 2, 5)[0], kind)
     return Action(instruction, lambda: np.uint64(0), (), (result,))

@@ -42,7 +42,7 @@ EMPTY = MapFields(dims=(0,) * 5, strides=(0,) * 5, box=(0,) * 5, element_strides
 
 
 def tensormap(context: Context, instruction: Instruction) -> Action:
-    """``tensormap.replace`` and ``tensormap.cp_fenceproxy``."""
+    """``tensormap.replace`` and ``tensormap.cp_fenceproxy`` (PTX ISA, sections of these names)."""
     m = Modifiers(instruction)
     if m.need("replace", "cp_fenceproxy") == "cp_fenceproxy":
         return _copy_fence(context, instruction, m)

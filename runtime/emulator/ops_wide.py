@@ -48,7 +48,7 @@ def _action(
 
 
 def move(context: Context, instruction: Instruction) -> Action:
-    """``mov.b128`` between registers, and from or to a pair of 64-bit registers."""
+    """``mov.b128`` between registers, and from or to a pair of 64-bit registers (PTX ISA, "mov")."""
     m = Modifiers(instruction)
     m.need("b128")
     m.finish()

@@ -108,7 +108,7 @@ class Fragment:
 
 
 def wmma(context: Context, instruction: Instruction) -> Action:
-    """``wmma.load.{a,b,c}``, ``wmma.store.d`` and ``wmma.mma``."""
+    """``wmma.load.{a,b,c}``, ``wmma.store.d`` and ``wmma.mma`` (PTX ISA, sections of these names)."""
     m = Modifiers(instruction)
     name = m.need("load", "store", "mma")
     return {"load": _load, "store": _store, "mma": _mma}[name](context, instruction, m)

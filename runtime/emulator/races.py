@@ -371,7 +371,9 @@ class RaceDetector:
     ) -> None:
         """TMA (or, with another kind, an asynchronous store) writes; it is over when the barrier's phase is."""
         actor = self._barrier_actor(barrier)
-        self._engine(site, lane, offsets, size, actor, barrier.completed + 1, True, kind)
+        clock = barrier.completed + 1
+        self._same_phase(site, lane, offsets, size, actor, clock, kind)
+        self._engine(site, lane, offsets, size, actor, clock, True, kind)
         if kind == ENGINE:
             self._init_visible(site, lane, barrier)
 
@@ -392,6 +394,26 @@ class RaceDetector:
                 other=self._party(writer, int(self.shadow.write_line[cell])),
                 severity="warning",
             )
+
+    def _same_phase(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int, kind: int) -> None:
+        """Nothing orders two asynchronous writes of one phase; only reductions may meet at a place."""
+        shadow = self.shadow
+        cells = shadow.cells(offsets, size)
+        twice = (shadow.writer[cells] == actor) & (shadow.write_clock[cells] == clock)
+        if kind == ATOMIC:
+            twice &= shadow.write_kind[cells] != ATOMIC
+        if not twice.any():
+            return
+        row, column = (int(x) for x in np.argwhere(twice)[0])
+        self.machine.finding(
+            "race",
+            "two asynchronous writes of one phase of an mbarrier hit one place",
+            site,
+            0,
+            [lane],
+            int(offsets[row]) % self.machine.shared_stride,
+            other=self._party(actor, int(shadow.write_line[cells[row, column]])),
+        )
 
     def engine_read_until(self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject) -> None:
         """The async proxy reads shared memory; it is over when the phase of an mbarrier is."""

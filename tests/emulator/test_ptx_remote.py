@@ -179,6 +179,13 @@ def test_reductions_at_one_place_do_not_race() -> None:
     np.testing.assert_array_equal(out[:, 0, 0], largest)
 
 
+@pytest.mark.parametrize("name", ["st.b32", "st.v4.s32", "st.v2.b64"])
+def test_stores_of_one_phase_at_one_place_race(name: str) -> None:
+    size, send = SENDS[name]
+    _, report = run(ring(send.replace("%r13", "%r12"), 32 * size))
+    assert [f.kind for f in report.findings] == ["race"] and "one phase" in report.findings[0].message
+
+
 def test_reading_without_a_wait_is_a_race() -> None:
     size, send = SENDS["st.b32"]
     text = ring(send, 32 * size).replace("mbarrier.try_wait.parity.acquire", "//").replace("@!%p2 bra WAIT;", "")
