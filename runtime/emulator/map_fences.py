@@ -155,9 +155,8 @@ class MapFences:
             home = machine.ctas[int(machine.cta_of[fence.lane])]
             if home // machine.cluster_size != cluster or fence.known[column] < clock:
                 continue
-            releaser = np.array([home * padded + int(machine.thread_of[fence.lane])])
-            ordered = races.globals._ordered(races, np.array([lane]), releaser, np.array([fence.clock]))
-            if fence.lane == lane or ordered[0]:
+            releaser = home * padded + int(machine.thread_of[fence.lane])
+            if fence.lane == lane or races.globals.after(races, lane, releaser, fence.clock):
                 return True
         return False
 

@@ -116,20 +116,20 @@ def _issue(
     columns = np.empty((machine.lanes, len(values)), kind.dtype)
     for index, value in enumerate(values):
         columns[:, index] = np.asarray(value).reshape(-1)
-    places = _places(machine, site, mask, base, offset, size, VALID | WRITABLE | (INITIALISED if function else 0))
-    signals = _places(machine, site, mask, barrier, barrier_offset, 8, VALID)
-    for lane, place in places.items():
-        signal = signals.get(lane)
-        known = machine.engines.barriers._object(site, signal, lane) if signal is not None else None
-        if known is None or signal is None:
+    need = VALID | WRITABLE | (INITIALISED if function else 0)
+    places = _places(machine, site, mask, base, offset, size, need)
+    signals = machine.engines.barriers.targets(site, mask, "shared", barrier, barrier_offset)
+    for known, lane in signals:
+        place = places.get(lane)
+        if place is None:
             continue
-        if signal // machine.shared_stride != place // machine.shared_stride:
+        if known.offset // machine.shared_stride != place // machine.shared_stride:
             machine.finding("mbarrier", "the mbarrier is not in the CTA of the destination", site, 0, [lane])
             continue
         if machine.races is not None:
             written = np.arange(place, place + size, kind.bits // 8)
             machine.races.engine_write(site, lane, written, kind.bits // 8, known, ATOMIC if function else PLAIN)
-        work = RemoteWrite(machine, site, lane, place, columns[lane].copy(), signal, kind.dtype, function)
+        work = RemoteWrite(machine, site, lane, place, columns[lane].copy(), known.offset, kind.dtype, function)
         machine.engines.submit(work)
     machine.progress += 1
 

@@ -58,7 +58,7 @@ def move(context: Context, instruction: Instruction) -> Action:
         if len(parts) != 2:
             raise m.fault("needs two 64-bit registers")
         results = tuple(destination(instruction, part, B64) for part in parts)
-        return Action(instruction, _halves, (_register(m, items[1]),), results, effect=True)
+        return Action(instruction, _halves, (_register(m, items[1]),), results, effect=True, packable=False)
     goal = (_register(m, items[0]),)
     if isinstance(items[1], Vector):
         halves = elements(items[1])

@@ -188,6 +188,20 @@ def test_wide_accesses_are_checked() -> None:
     assert [f.kind for f in report.findings] == ["uninitialised"]
 
 
+def test_equal_wide_instructions_stay_apart() -> None:
+    """Neighbouring moves and accesses of the same form each have their own registers."""
+    data = np.arange(1, 9, dtype=np.uint64).reshape(4, 2)
+    out = np.zeros_like(data)
+    body = "".join(f"ld.global.b128 %w{i}, [%q0+{16 * i}];\n" for i in range(4))
+    body += "".join(f"mov.b128 {{%d{2 * i + 10}, %d{2 * i + 11}}}, %w{i};\n" for i in range(4))
+    body += "".join(f"mov.b128 %w{i + 4}, {{%d{2 * i + 11}, %d{2 * i + 10}}};\n" for i in range(4))
+    body += "setp.ne.u32 %p1, %t, 0;\n" + "".join(
+        f"@!%p1 st.global.b128 [%q1+{16 * i}], %w{i + 4};\n" for i in range(4)
+    )
+    assert run(body, [data, out]).findings == []
+    np.testing.assert_array_equal(out, data[:, ::-1])
+
+
 def test_wide_registers_keep_their_lanes_apart() -> None:
     """A guarded write leaves the other lanes alone."""
     out = np.zeros((32, 2), np.uint64)
