@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -119,6 +120,31 @@ def run(
         expected[:, -extra:] = 0
     np.testing.assert_array_equal(d, expected)
     return report
+
+
+TILES = [
+    ("half_tiles", np.float16, np.float32, (16, 16)),
+    ("wide_tiles", ml_dtypes.bfloat16, np.float32, (8, 32)),
+    ("single_tiles", np.float32, np.float32, (16, 16)),
+    ("byte_tiles", np.int8, np.int32, (32, 8)),
+    ("double_tiles", np.float64, np.float64, (8, 8)),
+]
+
+
+@pytest.mark.parametrize(("schedule", "seed"), [("in-order", 0), ("reverse", 0), ("random", 1)])
+@pytest.mark.parametrize(("entry", "kind", "total", "fragment"), TILES, ids=[tile[0] for tile in TILES])
+def test_tiles_compiled_by_nvcc(
+    entry: str, kind: Any, total: Any, fragment: tuple[int, int], schedule: str, seed: int
+) -> None:
+    """Two warps a block, two by two fragments a warp; small integers, so that every order of adding is exact."""
+    module = Module.parse((Path(__file__).parent / "fixtures" / "wmma.ptx").read_text())
+    rng = np.random.default_rng(2)
+    m, n, k = fragment[0] * 2 * 2, fragment[1] * 2 * 2, 48
+    a, b = (rng.integers(-4, 5, shape).astype(kind) for shape in ((m, k), (n, k)))
+    c = np.zeros((m, n), total)
+    report = launch(module, entry, (2, 1), (64,), args=[a, b, c, n, k], schedule=schedule, seed=seed)
+    assert report.errors == [], [str(f) for f in report.errors]
+    np.testing.assert_array_equal(c, a.astype(np.float64) @ b.astype(np.float64).T)
 
 
 FORMS = [
