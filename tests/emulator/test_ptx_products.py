@@ -143,6 +143,30 @@ def test_small_integers(shape: str, left: str, right: str, option: str) -> None:
             assert out.view(np.int32)[i, lane] == (product + c)[c_place(lane, i)]
 
 
+FLOAT_FORMS = [
+    ("m16n8k8", "f16", "f16", "f32"),
+    ("m16n8k8", "f16", "f16", "f16"),
+    ("m16n8k16", "e4m3", "e5m2", "f32"),
+    ("m16n8k16", "e5m2", "e5m2", "f16"),
+    ("m16n8k32", "e5m2", "e4m3", "f16"),
+]
+
+
+@pytest.mark.parametrize(("shape", "left", "right", "result"), FLOAT_FORMS)
+def test_small_floats(shape: str, left: str, right: str, result: str) -> None:
+    rng = np.random.default_rng(13)
+    _, _, k = shape_of(shape)
+    a, b, c = (rng.integers(-8, 9, size) / 4 for size in ((16, k), (k, 8), (16, 8)))
+    bits, count = BITS[left], 4 if result == "f32" else 2
+    kind, prefix = ("tf32", "f") if result == "f32" else ("f16", "r")
+    words = [packed(a, a_place(bits), k // 2, left), packed(b, b_place(bits), k // 4, right)]
+    words.append(packed(c, c_place, 4, kind))
+    instruction = f"mma.sync.aligned.{shape}.row.col.{result}.{left}.{right}.{result} {{d}}, {{0}}, {{1}}, {{2}};"
+    out, report = run_words(instruction, [("r", words[0]), ("r", words[1]), (prefix, words[2])], (prefix, count))
+    assert report.findings == []
+    np.testing.assert_array_equal(out, packed(a @ b + c, c_place, 4, kind))
+
+
 def test_integers_saturate_or_wrap() -> None:
     ones = np.full((16, 64), 7)
     c = np.full((4, 32), 2**31 - 10, np.int32).view(np.uint32)

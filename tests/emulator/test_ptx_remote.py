@@ -179,6 +179,42 @@ def test_reductions_at_one_place_do_not_race() -> None:
     np.testing.assert_array_equal(out[:, 0, 0], largest)
 
 
+ARRIVALS = {
+    "one by one": "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r11];",
+    "at once": "@!%p1 mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r11], 32;",
+    "generic address": "cvta.shared.u64 %d6, %d5;\nmapa.u64 %d7, %d6, %r10;\nmbarrier.arrive.b64 _, [%d7];",
+    "with bytes": "mbarrier.arrive.expect_tx.release.cluster.shared::cluster.b64 _, [%r11], 8;\n"
+    "mbarrier.complete_tx.relaxed.cluster.shared::cluster.b64 [%r11], 8;",
+}
+
+
+@pytest.mark.parametrize("completion", COMPLETIONS)
+@pytest.mark.parametrize("name", ARRIVALS)
+def test_remote_arrivals(name: str, completion: str) -> None:
+    """32 arrivals of the other CTA end the phase; what it wrote before, the waiting threads may read."""
+    send = "mov.u64 %d5, full;\nst.shared::cluster.b32 [%r13], %r9;\n" + ARRIVALS[name]
+    text = ring(send, 0).replace("mbarrier.init.shared::cta.b64 [%r1], 1", "mbarrier.init.shared::cta.b64 [%r1], 32")
+    text = text.replace("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r1], 0;", "")
+    if name == "at once":
+        text = text.replace(ARRIVALS[name], "bar.sync 0;\n" + ARRIVALS[name])
+    assert assembler_error(text) is None
+    out, report = run(text, completion=completion)
+    assert report.findings == [], [str(f) for f in report.findings]
+    np.testing.assert_array_equal(out, sent("st.b32", before()[0], 0))
+
+
+def test_ranks_of_addresses() -> None:
+    """getctarank undoes mapa, for shared and for generic addresses."""
+    send = "getctarank.shared::cluster.u32 %r30, %r13;\nmapa.u64 %d6, %d5, %r10;\ngetctarank.u64 %r31, %d6;"
+    body = RING.split("@SEND@")[0].replace("@BYTES@", "0") + "mov.u64 %d5, memory;\ncvta.shared.u64 %d5, %d5;\n" + send
+    body += "mad.lo.u32 %r14, %r3, 32, %t;\nmad.wide.u32 %d1, %r14, 8, %q0;\nst.global.v2.b32 [%d1], {%r30, %r31};"
+    text = kernel(body, pointers=1, directives=".reqnctapercluster 2, 1, 1")
+    assert assembler_error(text) is None
+    out = np.full((2, 32, 2), 9, np.uint32)
+    assert launch(Module.parse(text), "k", (2,), (32,), args=[out]).findings == []
+    assert (out[0] == 1).all() and (out[1] == 0).all()
+
+
 @pytest.mark.parametrize("name", ["st.b32", "st.v4.s32", "st.v2.b64"])
 def test_stores_of_one_phase_at_one_place_race(name: str) -> None:
     size, send = SENDS[name]
