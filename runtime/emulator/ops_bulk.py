@@ -132,12 +132,12 @@ def _tensor(context: Context, instruction: Instruction, m: Modifiers, reduces: b
     target, _ = _directions(m)
     if mode != "tile" and (rank < 3 or (mode == "im2col") != (target == "shared")):
         raise m.fault("im2col needs rank 3 to 5: .im2col for loads, .im2col_no_offs for stores")
-    m.flag("L2::cache_hint")
-    items = instruction.operands
+    hint = m.flag("L2::cache_hint")
     if target == "shared":
         m.need("mbarrier::complete_tx::bytes")
         multicast = m.flag("multicast::cluster")
         m.finish()
+        items = operands(instruction, 3 + (mode == "im2col") + multicast + hint)
         place = _address_sources(context, instruction, items[0])
         tensor, coordinates = _map_sources(context, instruction, items[1])
         barrier = _address_sources(context, instruction, items[2])
@@ -150,6 +150,7 @@ def _tensor(context: Context, instruction: Instruction, m: Modifiers, reduces: b
         operation = m.need(*REDUCTIONS) if reduces else None
         m.need("bulk_group")
         m.finish()
+        items = operands(instruction, 2 + hint)
         tensor, coordinates = _map_sources(context, instruction, items[0])
         inputs = [*tensor, *_address_sources(context, instruction, items[1]), *coordinates]
         function = partial(_store_tensor, rank, None if mode == "tile" else [], operation)
@@ -216,17 +217,17 @@ def _check_reduction(m: Modifiers, operation: str, kind: ScalarType, target: str
 def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bool) -> Action:
     """``cp.async.bulk`` and ``cp.reduce.async.bulk`` (PTX ISA, sections of these names)."""
     target, origin = _directions(m)
-    m.flag("L2::cache_hint")
+    hint = m.flag("L2::cache_hint")
     operation = m.need(*REDUCTIONS) if reduces else None
     kind = m.last_type() if reduces else None
     if operation is not None and kind is not None:
         _check_reduction(m, operation, kind, target)
-    items = instruction.operands
+    multicast = m.flag("multicast::cluster")
+    items = operands(instruction, (4 if target == "shared" else 3) + multicast + hint)
     places = [*_address_sources(context, instruction, items[0]), *_address_sources(context, instruction, items[1])]
     size = source(context, instruction, items[2], U32)
     if target == "shared":
         m.need("mbarrier::complete_tx::bytes")
-        multicast = m.flag("multicast::cluster")
         m.finish()
         if reduces and (multicast or origin == "global"):
             raise m.fault("a reduction into shared memory comes from the CTA's own and has one destination")
@@ -243,6 +244,8 @@ def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bo
         )
     m.need("bulk_group")
     m.finish()
+    if multicast:
+        raise m.fault("a store has one destination")
     function = combine(operation, kind) if operation is not None and kind is not None else None
     return Action(
         instruction,
