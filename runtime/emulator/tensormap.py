@@ -199,6 +199,26 @@ class TensorMap:
     array: Array
     fields: MapFields
 
+    @property
+    def box(self) -> tuple[int, ...]:
+        """Extents of the tile, inner-first; in im2col mode (channels, pixels)."""
+        return self.fields.box
+
+    @property
+    def swizzle(self) -> int:
+        """Width of the swizzle in bytes, 0 for none."""
+        return self.fields.swizzle
+
+    @property
+    def fill(self) -> int:
+        """0 for zeros outside the tensor, 1 for NaN."""
+        return self.fields.fill
+
+    @property
+    def element_strides(self) -> tuple[int, ...]:
+        """Steps from element to element, inner-first."""
+        return self.fields.element_strides
+
     @classmethod
     def tiled(
         cls,
