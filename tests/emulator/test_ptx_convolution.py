@@ -1,4 +1,4 @@
-"""A convolution compiled by nvcc: im2col tiles of TMA feed wgmma, in every mode, and its broken variants are noticed."""
+"""A convolution compiled by nvcc: im2col tiles of TMA feed wgmma, in every mode; what breaks it is noticed."""
 
 from __future__ import annotations
 

@@ -241,6 +241,14 @@ def test_the_source_of_a_bulk_copy_may_be_reused_after_its_phase(wait: bool, exp
     assert {f.kind for f in run(text.replace("arrive.aligned", "arrive.release.aligned"))[1].findings} == expected
 
 
+def test_a_bulk_reduction_reads_behind_a_proxy_fence() -> None:
+    text = ring(BULK.format(op="add.u32"), 512)
+    start = text.index("READY:")
+    fence = text.index("fence.proxy.async;", start)
+    text = text[:fence] + text[fence + len("fence.proxy.async;") :]
+    assert "missing-proxy-fence" in {f.kind for f in run(text)[1].findings}
+
+
 def test_bytes_that_nobody_sends_deadlock() -> None:
     size, send = SENDS["st.b32"]
     _, report = run(ring(send, 32 * size + 4))
