@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 WARP = 32
 HALF = BYTES // 2
-ENUMERATED = {
-    "elemtype": len(ELEMENTS),
-    "interleave_layout": len(INTERLEAVES),
-    "swizzle_mode": len(SWIZZLES),
-    "fill_mode": 2,
+ENUMERATED: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "elemtype": ("element", ELEMENTS),
+    "interleave_layout": ("interleave", INTERLEAVES),
+    "swizzle_mode": ("swizzle", SWIZZLES),
+    "fill_mode": ("fill", (0, 1)),
 }
-"""Fields whose new value is a literal, and how many values sm_90a knows."""
+"""Fields whose new value is a literal: the attribute, and what the values that sm_90a knows stand for."""
 LISTS = {
     "box_dim": ("box", 5),
     "global_dim": ("dims", 5),
@@ -59,7 +59,7 @@ def tensormap(context: Context, instruction: Instruction) -> Action:
     if field in LISTS:
         ordinal = _literal(m, items[1], LISTS[field][1])
     if field in ENUMERATED:
-        _literal(m, items[-1], ENUMERATED[field])
+        _literal(m, items[-1], len(ENUMERATED[field][1]))
     (base, offset), declared = address(context, instruction, items[0])
     function = partial(_replace, field, ordinal, (space or declared or "generic").split("::")[0])
     inputs = (base, offset, source(context, instruction, items[-1], kind))
@@ -108,20 +108,17 @@ def _replace(
 
 def _changed(fields: MapFields, field: str, ordinal: int, value: int) -> MapFields | str:
     """The fields with one of them replaced, or what is wrong with the new value."""
-    low = 0 if field in ("rank", "global_address", "global_stride", *ENUMERATED) else 1
+    low = 1 if field in LISTS and field != "global_stride" else 0
     if not low <= value <= LIMITS.get(field, (1 << 64) - 1):
         return f"{value} is not a valid .{field}"
     if field in LISTS:
         return _changed_list(fields, field, ordinal, value)
-    names = {
-        "global_address": {"address": value},
-        "rank": {"rank": value + 1},
-        "elemtype": {"element": ELEMENTS[value % len(ELEMENTS)]},
-        "interleave_layout": {"interleave": INTERLEAVES[value % len(INTERLEAVES)]},
-        "swizzle_mode": {"swizzle": SWIZZLES[value % len(SWIZZLES)]},
-        "fill_mode": {"fill": value},
-    }
-    return replace(fields, **names[field])  # type: ignore[arg-type]
+    if field == "global_address":
+        return replace(fields, address=value)
+    if field == "rank":
+        return replace(fields, rank=value + 1)
+    name, choices = ENUMERATED[field]
+    return replace(fields, **{name: choices[value]})
 
 
 def _changed_list(fields: MapFields, field: str, ordinal: int, value: int) -> MapFields | str:

@@ -5,6 +5,7 @@ A 128-bit register is two neighbouring rows of the 64-bit file, low half first; 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -115,11 +116,9 @@ def _load(
     base: Array,
     offset: Array,
 ) -> None:
-    if semantics == "weak":
+    strong = machine.strong(site, mask, base, offset, space, BYTES, semantics, scope)
+    with strong if semantics != "weak" else nullcontext():
         low, high = machine.memory.load(site, mask, space, base, offset, 8, 2)
-    else:
-        with machine.strong(site, mask, base, offset, space, BYTES, semantics, scope):
-            low, high = machine.memory.load(site, mask, space, base, offset, 8, 2)
     _write(machine, mask, goal, low, high)
 
 
@@ -148,12 +147,9 @@ def _store(
     base: Array,
     offset: Array,
 ) -> None:
-    halves = list(value.read())
-    if semantics == "weak":
-        machine.memory.store(site, mask, space, base, offset, halves, 8)
-        return
-    with machine.strong(site, mask, base, offset, space, BYTES, semantics, scope):
-        machine.memory.store(site, mask, space, base, offset, halves, 8)
+    strong = machine.strong(site, mask, base, offset, space, BYTES, semantics, scope)
+    with strong if semantics != "weak" else nullcontext():
+        machine.memory.store(site, mask, space, base, offset, list(value.read()), 8)
 
 
 def atomic(context: Context, instruction: Instruction) -> Action:
