@@ -1,7 +1,7 @@
 """Owns the speed check of the PTX emulator: the kernels of ``tests/emulator/fixtures`` against fixed limits.
 
-``python -m benchmarks.emulator`` runs every row on one thread, parsing and decoding included, takes the best CPU time of
-some rounds, and prints it with limit and verdict. The exit status is 1 when a limit is broken.
+``python -m benchmarks.emulator`` runs every row on one thread, parsing and decoding included, takes the best CPU time
+of some rounds, and prints it with limit and verdict. The exit status is 1 when a limit is broken.
 """
 
 from __future__ import annotations
