@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ def launch(
     raise_on_finding: bool = False,
     max_steps: int = 50_000_000,
     strict: bool = True,
-    assume: Mapping[str, str] | None = None,
+    assume: dict[str, str] | None = None,
 ) -> Report:
     """Run a kernel over NumPy arrays, which are read and written in place.
 
@@ -113,9 +113,7 @@ def launch(
         LaunchError: when the launch does not fit the kernel.
         UnsupportedInstruction: for an instruction that is not modelled.
     """
-    options = replace(
-        _options(schedule, completion, tuple(check), seed, tc, max_steps, strict), assume=assumptions(assume or {})
-    )
+    options = _options(schedule, completion, tuple(check), seed, tc, max_steps, strict, assumptions(assume or {}))
     geometry = _geometry(module, entry, grid, block, cluster, shared_bytes)
     program = module.program(entry)
     if program.layout.real_static + shared_bytes > MAX_SHARED:
@@ -146,7 +144,14 @@ def launch(
 
 
 def _options(
-    schedule: str, completion: str, check: tuple[str, ...], seed: int, tc: str, max_steps: int, strict: bool
+    schedule: str,
+    completion: str,
+    check: tuple[str, ...],
+    seed: int,
+    tc: str,
+    max_steps: int,
+    strict: bool,
+    assume: Assumptions,
 ) -> Options:
     for value, allowed, name in (
         (schedule, SCHEDULES, "schedule"),
@@ -158,7 +163,7 @@ def _options(
     for value in check:
         if value not in CHECKS:
             raise LaunchError(f"check {value!r} is not one of {', '.join(CHECKS)}")
-    return Options(schedule, completion, check, seed, tc, max_steps, strict)
+    return Options(schedule, completion, check, seed, tc, max_steps, strict, assume)
 
 
 def _extent(name: str, values: Sequence[int], limits: tuple[int, int, int]) -> tuple[int, int, int]:
