@@ -33,7 +33,7 @@ class Block:
     """A straight run of instructions.
 
     Attributes:
-        wait: an action whose ``ready`` is asked before the block may start (mbarrier and cluster waits).
+        wait: an action whose ``ready`` is asked before the block may start (mbarrier, cluster and register waits).
         barrier: the CTA barrier that ends the block.
         targets: successors taken by ``end``; ``next`` the block that follows in the text, -1 past the end.
         converge: lanes (32 or 128) that must be together at the start; ``members`` as in ``Action``.
@@ -66,6 +66,8 @@ def is_wait(instruction: Instruction) -> bool:
     parts = instruction.parts
     if parts[0] == "mbarrier":
         return parts[1] in ("try_wait", "test_wait")
+    if parts[0] == "setmaxnreg":
+        return "inc" in parts
     return parts[0] == "barrier" and parts[1] == "cluster" and "wait" in parts
 
 

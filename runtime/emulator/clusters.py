@@ -113,7 +113,7 @@ def _wait(machine: Machine, site: Site, mask: Mask) -> None:
 
 
 def mapa(context: Context, instruction: Instruction) -> Action:
-    """The address of the same variable in another CTA of the cluster."""
+    """The address of the same variable in another CTA of the cluster (PTX ISA, "mapa")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     shared = m.flag("shared::cluster")
@@ -136,6 +136,7 @@ def _map_address(window: int, base: Array, rank: Array) -> Array:
 
 
 def get_rank(context: Context, instruction: Instruction) -> Action:
+    """The rank of the CTA that a shared address belongs to (PTX ISA, "getctarank")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     window = 0 if m.flag("shared::cluster") else SHARED_WINDOW

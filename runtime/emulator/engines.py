@@ -14,7 +14,9 @@ from tilewright.runtime.emulator.action import Mask, Site
 from tilewright.runtime.emulator.async_copy import CopyEngine
 from tilewright.runtime.emulator.blocks import Block
 from tilewright.runtime.emulator.clusters import ClusterBarriers
+from tilewright.runtime.emulator.map_fences import MapFences
 from tilewright.runtime.emulator.mbarrier import BarrierObject, MemoryBarriers
+from tilewright.runtime.emulator.register_pool import RegisterPool
 from tilewright.runtime.emulator.scalar_types import Array
 from tilewright.runtime.emulator.tma import BulkEngine
 from tilewright.runtime.emulator.wgmma import MatrixEngine
@@ -67,6 +69,8 @@ class Engines:
         self.barriers = MemoryBarriers(machine, self)
         self.clusters = ClusterBarriers(machine, self)
         self.bulk = BulkEngine(machine, self)
+        self.map_fences = MapFences(machine)
+        self.pool = RegisterPool(machine)
         self.matrix = MatrixEngine(machine, self)
 
     def submit(self, work: Pending) -> None:
@@ -96,6 +100,7 @@ class Engines:
         """At the end of the grid everything completes."""
         while self.complete_one():
             pass
+        self.pool.finish()
 
     def take_event(self) -> bool:
         """Whether something changed that parked lanes wait for."""
@@ -107,12 +112,16 @@ class Engines:
         assert block.wait is not None
         if block.wait.instruction.mnemonic == "barrier":
             return self.clusters.ready(mask)
+        if block.wait.instruction.mnemonic == "setmaxnreg":
+            return self.pool.ready(block.wait, mask)
         return self.barriers.ready(block.wait, mask)
 
     def describe_wait(self, block: Block, mask: Array) -> str:
         assert block.wait is not None
         if block.wait.instruction.mnemonic == "barrier":
             return self.clusters.describe(mask)
+        if block.wait.instruction.mnemonic == "setmaxnreg":
+            return self.pool.describe(block.wait, mask)
         return self.barriers.describe(block.wait, mask)
 
     def force(self, mask: Array) -> None:

@@ -39,6 +39,7 @@ class _Inliner:
     def __init__(self, module: ParsedModule, function: Function) -> None:
         self.module = module
         self.sites = 0
+        self.open = [function.name]
         self.result = Function(
             function.name,
             function.is_entry,
@@ -108,10 +109,13 @@ class _Inliner:
         function = self.module.functions.get(callee)
         if function is None or not function.defined:
             raise UnsupportedInstruction(instruction.opcode, instruction.line, f"`{callee}` has no body here")
-        if depth >= MAX_DEPTH:
+        if callee in self.open:
+            path = " -> ".join([*self.open[self.open.index(callee) :], callee])
             raise UnsupportedInstruction(
-                instruction.opcode, instruction.line, "calls are nested too deeply or recursive"
+                instruction.opcode, instruction.line, f"recursion ({path}); only calls that can be inlined are modelled"
             )
+        if depth >= MAX_DEPTH:
+            raise UnsupportedInstruction(instruction.opcode, instruction.line, f"calls nest deeper than {MAX_DEPTH}")
         if instruction.guard is not None:
             raise UnsupportedInstruction(instruction.opcode, instruction.line, "a guarded call is not modelled")
         if len(results) != len(function.returns) or len(arguments) != len(function.parameters):
@@ -126,7 +130,9 @@ class _Inliner:
             if not isinstance(actual, Symbol):
                 raise UnsupportedInstruction(instruction.opcode, instruction.line, "arguments must be .param variables")
             symbols[formal.name] = renamed.get(actual.name, actual.name)
+        self.open.append(callee)
         self.copy(function, symbols, suffix, depth + 1)
+        self.open.pop()
 
 
 def _parts(instruction: Instruction) -> tuple[str, tuple[Operand, ...], tuple[Operand, ...]]:

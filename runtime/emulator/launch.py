@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tilewright.runtime.emulator.arguments import GlobalMemory, pack_parameters
+from tilewright.runtime.emulator.assumptions import Assumptions, assumptions
 from tilewright.runtime.emulator.counters import Counters
 from tilewright.runtime.emulator.errors import EmulationStopped, LaunchError
 from tilewright.runtime.emulator.machine import Machine
@@ -39,6 +40,7 @@ class Options:
     tc: str = "ideal"
     max_steps: int = 50_000_000
     strict: bool = True
+    assume: Assumptions = Assumptions()
 
     def checks(self, name: str) -> bool:
         return name in self.check
@@ -90,6 +92,7 @@ def launch(
     raise_on_finding: bool = False,
     max_steps: int = 50_000_000,
     strict: bool = True,
+    assume: dict[str, str] | None = None,
 ) -> Report:
     """Run a kernel over NumPy arrays, which are read and written in place.
 
@@ -104,12 +107,13 @@ def launch(
         tc: arithmetic of matrix instructions: ``ideal``, ``sm80``, ``sm90``.
         raise_on_finding: raise ``FindingRaised`` at the first error instead of going on.
         strict: report what only the strict reading of the memory model objects to, as warnings.
+        assume: modelling assumptions to change, by name; see ``assumptions.Assumptions``.
 
     Raises:
         LaunchError: when the launch does not fit the kernel.
         UnsupportedInstruction: for an instruction that is not modelled.
     """
-    options = _options(schedule, completion, tuple(check), seed, tc, max_steps, strict)
+    options = _options(schedule, completion, tuple(check), seed, tc, max_steps, strict, assumptions(assume or {}))
     geometry = _geometry(module, entry, grid, block, cluster, shared_bytes)
     program = module.program(entry)
     if program.layout.real_static + shared_bytes > MAX_SHARED:
@@ -140,7 +144,14 @@ def launch(
 
 
 def _options(
-    schedule: str, completion: str, check: tuple[str, ...], seed: int, tc: str, max_steps: int, strict: bool
+    schedule: str,
+    completion: str,
+    check: tuple[str, ...],
+    seed: int,
+    tc: str,
+    max_steps: int,
+    strict: bool,
+    assume: Assumptions,
 ) -> Options:
     for value, allowed, name in (
         (schedule, SCHEDULES, "schedule"),
@@ -152,7 +163,7 @@ def _options(
     for value in check:
         if value not in CHECKS:
             raise LaunchError(f"check {value!r} is not one of {', '.join(CHECKS)}")
-    return Options(schedule, completion, check, seed, tc, max_steps, strict)
+    return Options(schedule, completion, check, seed, tc, max_steps, strict, assume)
 
 
 def _extent(name: str, values: Sequence[int], limits: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -51,7 +51,7 @@ def _event(action: Action, universe: Registers) -> Event | None:
         name = instruction.parts[1]
         if name == "mma_async":
             lists = [frozenset(operand.rows) for operand in action.sources if operand.rows is not None]
-            return Event("issue", instruction, lists[0], lists[1] if len(lists) > 1 else frozenset())
+            return Event("issue", instruction, lists[0], frozenset().union(*lists[1:]))
         count = instruction.operands[0] if instruction.operands else None
         number = int(count.value) if isinstance(count, Immediate) else 0
         return Event({"commit_group": "commit", "wait_group": "wait"}.get(name, name), instruction, count=number)
@@ -61,7 +61,8 @@ def _event(action: Action, universe: Registers) -> Event | None:
 
 def register_universe(blocks: list[Block]) -> Registers:
     """Every register that some wgmma uses."""
-    rows = (operand.rows or () for block in blocks for action in block.actions for operand in action.sources)
+    actions = (action for block in blocks for action in block.actions if action.instruction.mnemonic == "wgmma")
+    rows = (operand.rows or () for action in actions for operand in action.sources)
     return frozenset(register for part in rows for register in part)
 
 

@@ -23,7 +23,10 @@ MAX_COUNT = (1 << 20) - 1
 
 @dataclass(slots=True)
 class BarrierObject:
-    """One mbarrier: ``expected`` arrivals per phase, ``pending`` missing ones, ``bytes`` of transactions due."""
+    """One mbarrier: ``expected`` arrivals per phase, ``pending`` missing ones, ``bytes`` of transactions due.
+
+    ``completed`` counts the phases of all mbarriers that were at this place, so that the race detector can number them.
+    """
 
     offset: int
     expected: int
@@ -41,6 +44,7 @@ class MemoryBarriers:
         self.machine = machine
         self.engines = engines
         self.objects: dict[int, BarrierObject] = {}
+        self.ended: dict[int, int] = {}
         self.forced = np.zeros(machine.lanes, bool)
         self._operands: dict[int, list[Any]] = {}
 
@@ -95,7 +99,9 @@ class MemoryBarriers:
                     place % self.machine.shared_stride,
                     other=f"first at PTX line {known.line}",
                 )
-            self.objects[place] = BarrierObject(place, number, number, line=site.line(0))
+            self.objects[place] = BarrierObject(
+                place, number, number, line=site.line(0), completed=self.ended.get(place, 0)
+            )
             self.machine.shared.state[place : place + 8] = VALID | INITIALISED
         self.machine.progress += 1
 
@@ -107,7 +113,7 @@ class MemoryBarriers:
             self.machine.races.barrier_object(site, access, "inval")
         for place, lane in zip(access.offsets.tolist(), access.lanes().tolist(), strict=True):
             if self._object(site, place, lane) is not None:
-                del self.objects[place]
+                self.ended[place] = self.objects.pop(place).completed + 1
                 self.machine.shared.state[place : place + 8] = VALID | WRITABLE
 
     def arrive(

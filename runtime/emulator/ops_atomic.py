@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,23 +31,55 @@ if TYPE_CHECKING:
     from tilewright.runtime.emulator.machine import Machine
 
 OPERATIONS = ("add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec")
+PACKED = ("f16", "f16x2", "bf16", "bf16x2")
+BITWISE = ("b32", "b64")
+FORMS = {
+    "add": ("u32", "s32", "u64", "f32", "f64", *PACKED),
+    "min": ("u32", "s32", "u64", "s64", *PACKED),
+    "max": ("u32", "s32", "u64", "s64", *PACKED),
+    "and": BITWISE,
+    "or": BITWISE,
+    "xor": BITWISE,
+    "exch": BITWISE,
+    "cas": ("b16", *BITWISE),
+    "inc": ("u32",),
+    "dec": ("u32",),
+}
+"""Types by operation; ``.b128`` is in ``ops_wide``."""
+VECTORS = {
+    "f16": ("v2", "v4", "v8"),
+    "bf16": ("v2", "v4", "v8"),
+    **dict.fromkeys(("f16x2", "bf16x2", "f32"), ("v2", "v4")),
+}
 Combine = Callable[..., Any]
 
 
+def _check_form(
+    m: Modifiers, operation: str, kind: ScalarType, vector: str | None, exact: bool, space: str | None
+) -> None:
+    """Refuse combinations of operation, type and vector length that do not exist."""
+    if kind.name not in FORMS[operation]:
+        raise m.fault(f".{operation} exists for {', '.join(FORMS[operation])}")
+    if kind.name in HALVES and operation == "add" and not exact:
+        raise m.fault("additions of f16 and bf16 need .noftz")
+    if vector is not None and (vector not in VECTORS.get(kind.name, ()) or space not in ("global", None)):
+        raise m.fault(f"{vector} does not exist here; vectors are of f16, bf16, their pairs and f32, in global memory")
+
+
 def atomic(context: Context, instruction: Instruction) -> Action:
+    """``atom`` and ``red`` (PTX ISA, sections of these names)."""
     m = Modifiers(instruction)
     kind = m.last_type()
     semantics = m.choice("relaxed", "acquire", "release", "acq_rel") or "relaxed"
     scope = m.choice(*SCOPES) or "gpu"
     space = m.choice(*SPACES)
     operation = m.need(*OPERATIONS)
-    vector = m.choice("v2", "v4", "v8", "v2_32", "v4_32")
-    m.flag("noftz")
+    vector = m.choice("v2", "v4", "v8")
+    exact = m.flag("noftz")
     while m.choice(*CACHE):
         pass
     m.finish()
-    if kind.bits == 128:
-        raise m.fault("128-bit atomics are not modelled")
+    _check_form(m, operation, kind, vector, exact, space)
     reduction = instruction.mnemonic == "red"
     items = operands(instruction, 2 if reduction else 3, 5)
     place = items[0] if reduction else items[1]
@@ -173,22 +205,27 @@ def _one_part(
 
 
 def _apply(machine: Machine, access: Access, operation: str, kind: ScalarType, values: list[Array], old: Array) -> None:
-    """Serialise the lanes that hit one place: round r does the r-th lane of every place at once."""
+    """Serialise the lanes that hit one place."""
     size = kind.bits // 8
+    data = access.arena.view(False, size, 1)[:, 0]
+    typed = data.view(kind.dtype)
+    function = combine(operation, kind)
+    for places, who in in_turns(machine, access, size):
+        before = typed[places]
+        old[who] = data[places]
+        typed[places] = function(before, *(value[who] for value in values))
+
+
+def in_turns(machine: Machine, access: Access, size: int) -> Iterator[tuple[Array, Array]]:
+    """Places (in units of ``size`` bytes) and their lanes, in rounds that never hold one place twice."""
     lanes, index = access.lanes(), access.offsets // size
     if machine.options.schedule == "reverse":
         lanes, index = lanes[::-1], index[::-1]
     elif machine.options.schedule == "random":
-        shuffled = np.array(machine.random.sample(range(len(lanes)), len(lanes)))
+        shuffled = np.array(machine.random.sample(range(len(lanes)), len(lanes)), int)
         lanes, index = lanes[shuffled], index[shuffled]
-    data = access.arena.view(False, size, 1)[:, 0]
-    typed = data.view(kind.dtype)
-    function = combine(operation, kind)
     for chosen in _rounds(index):
-        places, who = index[chosen], lanes[chosen]
-        before = typed[places]
-        old[who] = data[places]
-        typed[places] = function(before, *(value[who] for value in values))
+        yield index[chosen], lanes[chosen]
 
 
 def _rounds(index: Array) -> list[Array]:

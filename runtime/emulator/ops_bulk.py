@@ -1,8 +1,7 @@
-"""Decoders of bulk copies, TMA and wgmma (PTX ISA, "cp.async.bulk", "cp.async.bulk.tensor", "wgmma")."""
+"""Decoders of bulk copies and TMA (PTX ISA, "cp.async.bulk", "cp.async.bulk.tensor")."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import numpy as np
 
 from tilewright.runtime.emulator.action import Action, Mask, Order, Site, Source
 from tilewright.runtime.emulator.decode import (
-    U64,
     Context,
     Modifiers,
     address,
@@ -20,20 +18,35 @@ from tilewright.runtime.emulator.decode import (
     source,
 )
 from tilewright.runtime.emulator.ops_atomic import combine
-from tilewright.runtime.emulator.registers import Rows
-from tilewright.runtime.emulator.scalar_types import B32, PRED, TYPES, U32, Array
+from tilewright.runtime.emulator.scalar_types import TYPES, U32, Array, ScalarType
 from tilewright.runtime.emulator.spaces import PARAM_WINDOW
-from tilewright.runtime.emulator.syntax import Immediate, Instruction, Memory, Operand, Register, Symbol, Vector
-from tilewright.runtime.emulator.wgmma import WgmmaForm
+from tilewright.runtime.emulator.syntax import Immediate, Instruction, Memory, Operand, Symbol, Vector
 
 if TYPE_CHECKING:
     from tilewright.runtime.emulator.machine import Machine
 
 DIMENSIONS = ("1d", "2d", "3d", "4d", "5d")
+LATER_MODES = ("im2col::w", "im2col::w::128", "tile::gather4", "tile::scatter4")
 SHARED = ("shared::cluster", "shared::cta")
 REDUCTIONS = ("add", "min", "max", "inc", "dec", "and", "or", "xor")
-SHAPE = re.compile(r"m64n(\d+)k(\d+)$")
-DEPTH = {"f16": 16, "bf16": 16, "tf32": 8, "e4m3": 32, "e5m2": 32, "s8": 32, "u8": 32}
+BITS_ONLY = {name: ("b32",) for name in ("and", "or", "xor")}
+SHARED_REDUCTIONS = {
+    "add": ("u32", "s32", "u64"),
+    "min": ("u32", "s32"),
+    "max": ("u32", "s32"),
+    "inc": ("u32",),
+    "dec": ("u32",),
+    **BITS_ONLY,
+}
+GLOBAL_REDUCTIONS = {
+    "add": ("f16", "bf16", "f32", "f64", "u32", "s32", "u64"),
+    "min": ("f16", "bf16", "u32", "s32", "u64", "s64"),
+    "max": ("f16", "bf16", "u32", "s32", "u64", "s64"),
+    "inc": ("u32",),
+    "dec": ("u32",),
+    **{name: ("b32", "b64") for name in BITS_ONLY},
+}
+"""Element types of ``cp.reduce.async.bulk`` by operation and destination."""
 
 
 def bulk(context: Context, instruction: Instruction) -> Action:
@@ -53,13 +66,27 @@ def bulk(context: Context, instruction: Instruction) -> Action:
             raise m.fault("the group count must be a literal")
         return Action(instruction, partial(_wait, int(count.value), only_reads), (), (), Order.STRICT, effect=True)
     if m.flag("prefetch"):
-        return Action(instruction, _prefetch, (), (), Order.PURE, effect=True)
+        return _prefetch(instruction, m)
     if m.flag("tensor"):
         return _tensor(context, instruction, m, reduces)
     return _bytes(context, instruction, m, reduces)
 
 
-def _prefetch(machine: Machine, site: Site, mask: Mask) -> None:
+def _prefetch(instruction: Instruction, m: Modifiers) -> Action:
+    """``cp.async.bulk.prefetch`` and its tensor form: hints without effect (PTX ISA, sections of these names)."""
+    if m.flag("tensor"):
+        m.need(*DIMENSIONS)
+        mode = m.choice("tile", "im2col", *LATER_MODES)
+        if mode in LATER_MODES:
+            raise m.fault(f".{mode} needs sm_100")
+    m.need("L2")
+    m.need("global")
+    m.flag("L2::cache_hint")
+    m.finish()
+    return Action(instruction, _nothing, (), (), Order.PURE, effect=True)
+
+
+def _nothing(machine: Machine, site: Site, mask: Mask) -> None:
     """A hint."""
 
 
@@ -97,92 +124,119 @@ def _map_sources(context: Context, instruction: Instruction, operand: Operand) -
 
 
 def _tensor(context: Context, instruction: Instruction, m: Modifiers, reduces: bool) -> Action:
+    """``cp.async.bulk.tensor`` and ``cp.reduce.async.bulk.tensor`` (PTX ISA, sections of these names)."""
     rank = int(m.need(*DIMENSIONS)[0])
-    if m.choice("im2col", "im2col_no_offs", "im2col::w", "im2col::w::128", "tile::gather4", "tile::scatter4"):
-        raise m.fault("only tile mode is modelled")
-    m.flag("tile")
+    mode = m.choice("tile", "im2col", "im2col_no_offs", *LATER_MODES) or "tile"
+    if mode in LATER_MODES:
+        raise m.fault(f".{mode} needs sm_100")
     target, _ = _directions(m)
-    m.flag("L2::cache_hint")
-    items = instruction.operands
+    if mode != "tile" and (rank < 3 or (mode == "im2col") != (target == "shared")):
+        raise m.fault("im2col needs rank 3 to 5: .im2col for loads, .im2col_no_offs for stores")
+    hint = m.flag("L2::cache_hint")
     if target == "shared":
         m.need("mbarrier::complete_tx::bytes")
         multicast = m.flag("multicast::cluster")
         m.finish()
+        items = operands(instruction, 3 + (mode == "im2col") + multicast + hint)
         place = _address_sources(context, instruction, items[0])
         tensor, coordinates = _map_sources(context, instruction, items[1])
         barrier = _address_sources(context, instruction, items[2])
-        inputs = [*place, *tensor, *barrier, *coordinates]
-        inputs += [source(context, instruction, items[3], TYPES["u16"])] if multicast else []
-        function: Any = partial(_load_tensor, rank, multicast)
+        rest = list(items[3:])
+        offsets = _offsets(context, instruction, rest, rank) if mode == "im2col" else None
+        inputs = [*place, *tensor, *barrier, *coordinates, *(offsets or ())]
+        inputs += [source(context, instruction, rest[0], TYPES["u16"])] if multicast else []
+        function: Any = partial(_load_tensor, rank, None if offsets is None else rank - 2, multicast)
     else:
         operation = m.need(*REDUCTIONS) if reduces else None
         m.need("bulk_group")
         m.finish()
+        items = operands(instruction, 2 + hint)
         tensor, coordinates = _map_sources(context, instruction, items[0])
         inputs = [*tensor, *_address_sources(context, instruction, items[1]), *coordinates]
-        function = partial(_store_tensor, rank, operation)
+        function = partial(_store_tensor, rank, None if mode == "tile" else [], operation)
     if len(coordinates) != rank:
         raise m.fault(f"needs {rank} coordinates")
     return Action(instruction, function, tuple(inputs), (), Order.STRICT, effect=True)
+
+
+def _offsets(context: Context, instruction: Instruction, rest: list[Operand], rank: int) -> list[Source]:
+    """The im2col offsets (W, H, D), taken from the operands after the mbarrier."""
+    offsets = elements(rest.pop(0)) if rest else ()
+    if len(offsets) != rank - 2:
+        raise Modifiers(instruction).fault(f"needs {rank - 2} im2col offsets")
+    return [source(context, instruction, item, TYPES["u16"]) for item in offsets]
 
 
 def _columns(machine: Machine, values: tuple[Array, ...]) -> list[Array]:
     return [np.broadcast_to(np.asarray(value).reshape(-1), (machine.lanes,)) for value in values]
 
 
-def _load_tensor(rank: int, multicast: bool, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
+def _load_tensor(
+    rank: int, spatial: int | None, multicast: bool, machine: Machine, site: Site, mask: Mask, *values: Array
+) -> None:
+    """``spatial`` is the number of im2col offsets, None in tile mode."""
     columns = _columns(machine, values)
+    end = 6 + rank + (spatial or 0)
     for lane in machine.lane_ids(mask).tolist():
         target, place, barrier = (_sum(columns, i, lane) for i in (0, 2, 4))
         coordinates = [int(column[lane]) for column in columns[6 : 6 + rank]]
-        cta_mask = int(columns[6 + rank][lane]) if multicast else None
-        machine.engines.bulk.load_tensor(site, lane, target, place, coordinates, barrier, cta_mask)
+        offsets = None if spatial is None else [int(column[lane]) for column in columns[6 + rank : end]]
+        cta_mask = int(columns[end][lane]) if multicast else None
+        machine.engines.bulk.load_tensor(site, lane, target, place, coordinates, offsets, barrier, cta_mask)
 
 
 def _sum(columns: list[Array], index: int, lane: int) -> int:
     return int(columns[index][lane]) + int(columns[index + 1][lane])
 
 
-def _store_tensor(rank: int, operation: str | None, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
+def _store_tensor(
+    rank: int,
+    offsets: list[int] | None,
+    operation: str | None,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    *values: Array,
+) -> None:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
         coordinates = [int(column[lane]) for column in columns[4 : 4 + rank]]
         tensor, origin = _sum(columns, 0, lane), _sum(columns, 2, lane)
-        function, kind = _map_reduction(machine, site, lane, tensor, operation)
-        machine.engines.bulk.store_tensor(site, lane, tensor, coordinates, origin, function, kind)
+        machine.engines.bulk.store_tensor(site, lane, tensor, coordinates, offsets, origin, operation)
 
 
-def _map_reduction(machine: Machine, site: Site, lane: int, tensor: int, operation: str | None) -> tuple[Any, Any]:
-    """The element function of a tensor reduction; the element type is the map's."""
-    if operation is None:
-        return None, None
-    fields = machine.engines.bulk.fields(site, lane, tensor)
-    if fields is None:
-        return None, None
-    kind = TYPES[fields.element] if fields.element in TYPES else TYPES[f"u{8 * fields.item}"]
-    return combine(operation, kind), kind.dtype
+def _check_reduction(m: Modifiers, operation: str, kind: ScalarType, target: str) -> None:
+    """Refuse what ``cp.reduce.async.bulk`` has no form for."""
+    allowed = (SHARED_REDUCTIONS if target == "shared" else GLOBAL_REDUCTIONS)[operation]
+    if kind.name not in allowed:
+        raise m.fault(f".{operation} into .{target} exists for {', '.join(allowed)}")
+    if (kind.name in ("f16", "bf16") and operation == "add") != m.flag("noftz"):
+        raise m.fault(".noftz goes with additions of f16 and bf16, and only with them")
 
 
 def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bool) -> Action:
+    """``cp.async.bulk`` and ``cp.reduce.async.bulk`` (PTX ISA, sections of these names)."""
     target, origin = _directions(m)
-    m.flag("L2::cache_hint")
+    hint = m.flag("L2::cache_hint")
     operation = m.need(*REDUCTIONS) if reduces else None
-    m.flag("noftz")
     kind = m.last_type() if reduces else None
-    items = instruction.operands
+    if operation is not None and kind is not None:
+        _check_reduction(m, operation, kind, target)
+    multicast = m.flag("multicast::cluster")
+    items = operands(instruction, (4 if target == "shared" else 3) + multicast + hint)
     places = [*_address_sources(context, instruction, items[0]), *_address_sources(context, instruction, items[1])]
     size = source(context, instruction, items[2], U32)
     if target == "shared":
         m.need("mbarrier::complete_tx::bytes")
-        multicast = m.flag("multicast::cluster")
         m.finish()
-        if reduces:
-            raise m.fault("a reduction into shared memory is not modelled")
+        if reduces and (multicast or origin == "global"):
+            raise m.fault("a reduction into shared memory comes from the CTA's own and has one destination")
+        reduction = (combine(operation, kind), kind.dtype) if operation is not None and kind is not None else None
         inputs = [*places, size, *_address_sources(context, instruction, items[3])]
         inputs += [source(context, instruction, items[4], TYPES["u16"])] if multicast else []
         return Action(
             instruction,
-            partial(_load_bytes, multicast, origin == "shared"),
+            partial(_load_bytes, multicast, origin == "shared", reduction),
             tuple(inputs),
             (),
             Order.STRICT,
@@ -190,6 +244,8 @@ def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bo
         )
     m.need("bulk_group")
     m.finish()
+    if multicast:
+        raise m.fault("a store has one destination")
     function = combine(operation, kind) if operation is not None and kind is not None else None
     return Action(
         instruction,
@@ -201,7 +257,15 @@ def _bytes(context: Context, instruction: Instruction, m: Modifiers, reduces: bo
     )
 
 
-def _load_bytes(multicast: bool, from_shared: bool, machine: Machine, site: Site, mask: Mask, *values: Array) -> None:
+def _load_bytes(
+    multicast: bool,
+    from_shared: bool,
+    reduction: tuple[Any, Any] | None,
+    machine: Machine,
+    site: Site,
+    mask: Mask,
+    *values: Array,
+) -> None:
     columns = _columns(machine, values)
     for lane in machine.lane_ids(mask).tolist():
         cta_mask = int(columns[7][lane]) if multicast else None
@@ -214,6 +278,7 @@ def _load_bytes(multicast: bool, from_shared: bool, machine: Machine, site: Site
             _sum(columns, 5, lane),
             cta_mask,
             from_shared,
+            reduction,
         )
 
 
@@ -223,101 +288,3 @@ def _store_bytes(function: Any, kind: Any, machine: Machine, site: Site, mask: M
         machine.engines.bulk.store_bytes(
             site, lane, _sum(columns, 0, lane), _sum(columns, 2, lane), int(columns[4][lane]), function, kind
         )
-
-
-def wgmma(context: Context, instruction: Instruction) -> Action:
-    """``wgmma.fence``, ``commit_group``, ``wait_group`` and ``mma_async``."""
-    m = Modifiers(instruction)
-    name = m.need("fence", "commit_group", "wait_group", "mma_async")
-    m.need("sync")
-    m.need("aligned")
-    if name == "mma_async":
-        return _mma_async(context, instruction, m)
-    m.finish()
-    function: Any = {"fence": _fence, "commit_group": _commit_group}.get(name)
-    if name == "wait_group":
-        count = operands(instruction, 1)[0]
-        if not isinstance(count, Immediate) or not 0 <= int(count.value) <= 7:
-            raise m.fault("the group count must be a literal from 0 to 7")
-        function = partial(_wait_group, int(count.value))
-    return Action(
-        instruction, function, (), (), Order.STRICT, effect=True, converge=128 if name == "commit_group" else 32
-    )
-
-
-def _fence(machine: Machine, site: Site, mask: Mask) -> None:
-    """Orders register accesses; the hazard checker sees it by block."""
-
-
-def _commit_group(machine: Machine, site: Site, mask: Mask) -> None:
-    machine.engines.matrix.commit(machine.lane_ids(mask))
-
-
-def _wait_group(count: int, machine: Machine, site: Site, mask: Mask) -> None:
-    machine.engines.matrix.wait(site, machine.lane_ids(mask), count)
-
-
-def _mma_async(context: Context, instruction: Instruction, m: Modifiers) -> Action:
-    saturate = m.flag("satfinite")
-    right, left, result = m.left.pop(), m.left.pop(), m.left.pop()
-    shape = next((SHAPE.match(piece) for piece in m.left if SHAPE.match(piece)), None)
-    if shape is None or left not in DEPTH or right not in DEPTH:
-        raise m.fault("unknown shape or type")
-    m.left.remove(shape.group())
-    m.finish()
-    n, k = int(shape[1]), int(shape[2])
-    if k != DEPTH[left] or DEPTH[right] != k or not 8 <= n <= 256 or n % 8:
-        raise m.fault("this shape does not exist for the type")
-    if result not in ({"s8": ("s32",), "u8": ("s32",), "bf16": ("f32",), "tf32": ("f32",)}.get(left, ("f16", "f32"))):
-        raise m.fault(f"result type .{result} does not exist for .{left}")
-    items = instruction.operands
-    registers = elements(items[0])
-    if len(registers) != (n // 4 if result == "f16" else n // 2):
-        raise m.fault(f"the accumulator has {len(registers)} registers")
-    form = _form(m, WgmmaForm(n, k, result, left, right, saturate=saturate), items)
-    accumulator = _row_source(m, registers)
-    in_registers = isinstance(items[1], Vector)
-    first = _row_source(m, elements(items[1])) if in_registers else source(context, instruction, items[1], U64)
-    scale = source(context, instruction, items[3], PRED) if len(items) > 3 else Source(PRED, constant=np.bool_(True))
-    touched = tuple(item for item in registers if isinstance(item, Register))
-    second = source(context, instruction, items[2], U64)  # pyright: ignore[reportGeneralTypeIssues]
-    inputs = (accumulator, first, second, scale)
-    return Action(
-        instruction, partial(_issue, form), inputs, (), Order.STRICT, effect=True, converge=128, touches=touched
-    )
-
-
-def _row_source(m: Modifiers, items: tuple[Operand, ...]) -> Source:
-    if not all(isinstance(item, Register) and item.bits == 32 for item in items):
-        raise m.fault("needs a list of 32-bit registers")
-    return Source(B32, rows=tuple(item for item in items if isinstance(item, Register)))
-
-
-def _form(m: Modifiers, form: WgmmaForm, items: tuple[Operand, ...]) -> WgmmaForm:
-    """Signs and transpositions, which are literals after scale-d."""
-    literals = []
-    for item in items[4:]:
-        if not isinstance(item, Immediate):
-            raise m.fault("the scales and transpositions must be literals")
-        literals.append(int(item.value))
-    if not literals:
-        return form
-    in_registers = isinstance(items[1], Vector)
-    signs, flips = literals[:2], literals[2:]
-    if any(sign not in (1, -1) for sign in signs) or len(flips) > (1 if in_registers else 2):
-        raise m.fault("bad scale or transposition")
-    flips = [0, *flips] if in_registers else flips
-    flips = (flips + [0, 0])[:2]
-    if any(flips) and form.left not in ("f16", "bf16"):
-        raise m.fault("only 16-bit operands can be transposed")
-    return replace(
-        form, left_sign=signs[0], right_sign=signs[1], left_transposed=bool(flips[0]), right_transposed=bool(flips[1])
-    )
-
-
-def _issue(
-    form: WgmmaForm, machine: Machine, site: Site, mask: Mask, accumulator: Rows, left: Any, right: Array, scale: Array
-) -> None:
-    columns = _columns(machine, (right, scale))
-    first = left if isinstance(left, Rows) else _columns(machine, (left,))[0]
-    machine.engines.matrix.issue(site, form, machine.lane_ids(mask), accumulator, first, columns[0], columns[1])

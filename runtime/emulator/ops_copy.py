@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def copy(context: Context, instruction: Instruction) -> Action:
-    """``cp.async`` and its groups; ``cp.async.bulk`` and ``cp.reduce`` live in ``ops_bulk``."""
+    """``cp.async`` and its groups; ``cp.async.bulk`` and ``cp.reduce`` live in ``ops_bulk`` (PTX ISA, "cp.async")."""
     parts = instruction.parts
     if "bulk" in parts:
         return ops_bulk.bulk(context, instruction)
@@ -108,4 +108,4 @@ def _wait_all(machine: Machine, site: Site, mask: Mask) -> None:
     machine.engines.copies.wait(lanes, 0)
 
 
-TABLE: dict[str, Decoder] = {"cp": copy, "mbarrier": ops_mbarrier.mbarrier, "wgmma": ops_bulk.wgmma}
+TABLE: dict[str, Decoder] = {"cp": copy, "mbarrier": ops_mbarrier.mbarrier}

@@ -169,7 +169,7 @@ APPROXIMATE = ("ex2", "lg2", "sin", "cos", "tanh", "rsqrt")
 
 
 def arithmetic(context: Context, instruction: Instruction) -> Action:
-    """Every arithmetic instruction with a floating-point type."""
+    """Every arithmetic instruction with a floating-point type (PTX ISA, "Floating Point Instructions")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     if not is_float(kind):
@@ -230,6 +230,7 @@ def _two_singles(function: Function, *words: Array) -> Array:
 
 
 def copysign(context: Context, instruction: Instruction) -> Action:
+    """The second operand with the sign of the first (PTX ISA, "copysign")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -237,6 +238,7 @@ def copysign(context: Context, instruction: Instruction) -> Action:
 
 
 def testp(context: Context, instruction: Instruction) -> Action:
+    """Whether a value is finite, a NaN, subnormal and the like (PTX ISA, "testp")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     test = m.need("finite", "infinite", "number", "notanumber", "normal", "subnormal")

@@ -39,7 +39,7 @@ PAIRS = ("u16x2", "s16x2")
 
 
 def binary(context: Context, instruction: Instruction) -> Action:
-    """``add sub min max and or xor div rem`` on integers and predicates."""
+    """``add sub min max and or xor div rem`` on integers and predicates (PTX ISA, sections of these names)."""
     m = Modifiers(instruction)
     kind = m.last_type()
     saturate = m.flag("sat")
@@ -77,6 +77,7 @@ def _packed(function: Callable[..., Any], signed: bool, relu: bool, a: Array, b:
 
 
 def unary(context: Context, instruction: Instruction) -> Action:
+    """``not`` of bits and predicates (PTX ISA, "not")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -85,6 +86,7 @@ def unary(context: Context, instruction: Instruction) -> Action:
 
 
 def cnot(context: Context, instruction: Instruction) -> Action:
+    """1 where the operand is 0 (PTX ISA, "cnot")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -129,7 +131,10 @@ def multiply(context: Context, instruction: Instruction) -> Action:
 
 
 def multiply24(context: Context, instruction: Instruction) -> Action:
-    """``mul24``/``mad24``: 24-bit factors of the low or high 32 bits of the 48-bit product."""
+    """``mul24``/``mad24``: 24-bit factors of the low or high 32 bits of the 48-bit product.
+
+    PTX ISA, "mul24", "mad24".
+    """
     m = Modifiers(instruction)
     kind = m.last_type()
     high = m.need("lo", "hi") == "hi"
@@ -145,7 +150,7 @@ def multiply24(context: Context, instruction: Instruction) -> Action:
 
 
 def shift(context: Context, instruction: Instruction) -> Action:
-    """``shl`` and ``shr``; a constant amount below the width is one NumPy call."""
+    """``shl`` and ``shr``; a constant amount below the width is one NumPy call (PTX ISA, "shl", "shr")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -158,6 +163,7 @@ def shift(context: Context, instruction: Instruction) -> Action:
 
 
 def funnel(context: Context, instruction: Instruction) -> Action:
+    """``shf``: a shift of two registers side by side (PTX ISA, "shf")."""
     m = Modifiers(instruction)
     left = m.need("l", "r") == "l"
     wrap = m.need("wrap", "clamp") == "wrap"
@@ -167,6 +173,7 @@ def funnel(context: Context, instruction: Instruction) -> Action:
 
 
 def lop3(context: Context, instruction: Instruction) -> Action:
+    """Any logical function of three operands, by its table (PTX ISA, "lop3")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -191,7 +198,7 @@ def pure_packed_by(instruction: Instruction, function: Callable[..., Any], resul
 
 
 def bit_field(context: Context, instruction: Instruction) -> Action:
-    """``bfe`` and ``bfi``."""
+    """``bfe`` and ``bfi`` (PTX ISA, "bfe", "bfi")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -201,7 +208,7 @@ def bit_field(context: Context, instruction: Instruction) -> Action:
 
 
 def bit_count(context: Context, instruction: Instruction) -> Action:
-    """``popc clz brev bfind``."""
+    """``popc clz brev bfind`` (PTX ISA, "popc", "clz", "brev", "bfind")."""
     m = Modifiers(instruction)
     amount = m.flag("shiftamt")
     kind = m.last_type()
@@ -218,6 +225,7 @@ def bit_count(context: Context, instruction: Instruction) -> Action:
 
 
 def prmt(context: Context, instruction: Instruction) -> Action:
+    """Bytes picked from two registers (PTX ISA, "prmt")."""
     m = Modifiers(instruction)
     mode = m.choice("f4e", "b4e", "rc8", "ecl", "ecr", "rc16")
     kind = m.last_type()
@@ -226,6 +234,7 @@ def prmt(context: Context, instruction: Instruction) -> Action:
 
 
 def sad(context: Context, instruction: Instruction) -> Action:
+    """Absolute difference plus a third operand (PTX ISA, "sad")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -233,6 +242,7 @@ def sad(context: Context, instruction: Instruction) -> Action:
 
 
 def dp4a(context: Context, instruction: Instruction) -> Action:
+    """Products of four bytes each, added up (PTX ISA, "dp4a", "dp2a")."""
     m = Modifiers(instruction)
     second, first = m.last_type(), m.last_type()
     m.finish()
@@ -241,7 +251,7 @@ def dp4a(context: Context, instruction: Instruction) -> Action:
 
 
 def carry_arithmetic(context: Context, instruction: Instruction) -> Action:
-    """``add.cc addc sub.cc subc``: the carry flag is one hidden predicate register."""
+    """``add.cc addc sub.cc subc``: the carry flag is one hidden predicate register (PTX ISA, "addc", "subc")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     writes_carry = m.flag("cc")
@@ -272,7 +282,7 @@ def add_or_carry(context: Context, instruction: Instruction) -> Action:
 
 
 def multiply_carry(context: Context, instruction: Instruction) -> Action:
-    """``mad.cc`` and ``madc``."""
+    """``mad.cc`` and ``madc`` (PTX ISA, "madc")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     part = m.need("lo", "hi")
@@ -303,7 +313,7 @@ def multiply_or_carry(context: Context, instruction: Instruction) -> Action:
 
 
 def szext(context: Context, instruction: Instruction) -> Action:
-    """Sign- or zero-extend from a run-time bit position."""
+    """Sign- or zero-extend from a run-time bit position (PTX ISA, "szext")."""
     m = Modifiers(instruction)
     wrap = m.need("wrap", "clamp") == "wrap"
     kind = m.last_type()
@@ -317,7 +327,7 @@ def szext(context: Context, instruction: Instruction) -> Action:
 
 
 def bmsk(context: Context, instruction: Instruction) -> Action:
-    """A mask of ``b`` ones starting at bit ``a``."""
+    """A mask of ``b`` ones starting at bit ``a`` (PTX ISA, "bmsk")."""
     m = Modifiers(instruction)
     wrap = m.need("wrap", "clamp") == "wrap"
     kind = m.last_type()

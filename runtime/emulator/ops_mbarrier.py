@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilewright.runtime.emulator.action import Action, Mask, Order, Site
+from tilewright.runtime.emulator.action import Action, Destination, Mask, Order, Site
 from tilewright.runtime.emulator.decode import Context, Modifiers, address, destination, operands, source
 from tilewright.runtime.emulator.scalar_types import B64, PRED, U32, Array
 from tilewright.runtime.emulator.syntax import Instruction, Memory
@@ -26,7 +26,14 @@ def _space(m: Modifiers) -> str:
     return "shared" if found else "generic"
 
 
+def _own_cta(m: Modifiers, only: bool) -> None:
+    """Refuse ``.shared::cluster`` where only the executing CTA's barriers may be named."""
+    if only and "shared::cluster" in m.left:
+        raise m.fault("acts on barriers of the executing CTA only")
+
+
 def mbarrier(context: Context, instruction: Instruction) -> Action:
+    """Every ``mbarrier`` instruction (PTX ISA, "mbarrier.init" to "mbarrier.pending_count")."""
     m = Modifiers(instruction)
     name = m.need(
         "init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "test_wait", "try_wait", "pending_count"
@@ -45,6 +52,7 @@ def mbarrier(context: Context, instruction: Instruction) -> Action:
         return _arrive(context, instruction, m, name == "arrive_drop")
     if name in ("test_wait", "try_wait"):
         return _wait(context, instruction, m)
+    _own_cta(m, name in ("init", "inval"))
     space = _space(m)
     m.flag("b64")
     m.finish()
@@ -78,11 +86,13 @@ def _arrive(context: Context, instruction: Instruction, m: Modifiers, drop: bool
     m.need("b64")
     m.finish()
     items = list(operands(instruction, 1, 3))
-    results = ()
+    results: tuple[Destination, ...] = ()
     if not isinstance(items[0], Memory):
-        results = (destination(instruction, items.pop(0), B64),)  # type: ignore[assignment]
+        results = (destination(instruction, items.pop(0), B64),)
     (base, offset), _ = address(context, instruction, items[0])
     inputs = [base, offset] + [source(context, instruction, item, U32) for item in items[1:]]
+    if "shared::cluster" in instruction.parts and any(result.register is not None for result in results):
+        raise m.fault("an arrival in another CTA gives no state: the destination must be `_`")
     if expects and len(inputs) != 3:
         raise m.fault("needs a transaction count")
     return Action(
@@ -114,6 +124,7 @@ def _arrive_run(
 
 def _wait(context: Context, instruction: Instruction, m: Modifiers) -> Action:
     parity = m.flag("parity")
+    _own_cta(m, True)
     space = _space(m)
     m.need("b64")
     m.finish()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilewright.runtime.emulator import ops_tensormap
 from tilewright.runtime.emulator.action import Action, Mask, Order, Site, Source
 from tilewright.runtime.emulator.decode import (
     Context,
@@ -62,7 +63,8 @@ SEMANTICS = ("weak", "relaxed", "acquire", "release", "volatile", "mmio")
 SCOPES = ("cta", "cluster", "gpu", "sys")
 
 
-def _ordering(m: Modifiers) -> tuple[str, str | None]:
+def read_ordering(m: Modifiers) -> tuple[str, str | None]:
+    """Semantics and scope of a load or store; cache hints are dropped."""
     semantics = m.choice(*SEMANTICS) or "weak"
     scope = m.choice(*SCOPES)
     while m.choice(*CACHE):
@@ -70,7 +72,8 @@ def _ordering(m: Modifiers) -> tuple[str, str | None]:
     return semantics, scope
 
 
-def _space(m: Modifiers, declared: str | None) -> str:
+def read_space(m: Modifiers, declared: str | None) -> str:
+    """The state space, from the opcode or else from the symbol of the address."""
     space = m.choice(*SPACES)
     if declared == "local":  # a .param variable of a function body is per-thread storage
         return "local"
@@ -85,17 +88,17 @@ def _element(kind: ScalarType) -> tuple[ScalarType, int]:
 
 
 def load(context: Context, instruction: Instruction) -> Action:
-    """``ld`` and ``ldu`` of scalars and vectors from any space."""
+    """``ld`` and ``ldu`` of scalars and vectors from any space (PTX ISA, "ld", "ldu")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     vector = m.choice("v2", "v4", "v8")
-    semantics, scope = _ordering(m)
+    semantics, scope = read_ordering(m)
     items = operands(instruction, 2, 3)
     (base, offset), declared = address(context, instruction, items[1])
-    space = _space(m, declared)
+    space = read_space(m, declared)
     m.finish()
     if kind.bits == 128:
-        raise m.fault("128-bit elements are not modelled")
+        raise m.fault("vectors of 128-bit elements do not exist")
     results = [destination(instruction, item, _load_type(kind)) for item in elements(items[0])]
     if len(results) != int((vector or "v1")[1:]):
         raise m.fault("the vector length does not match the operand")
@@ -157,19 +160,17 @@ def _load_parameter(size: int, count: int, machine: Machine, site: Site, mask: M
 
 
 def store(context: Context, instruction: Instruction) -> Action:
-    """``st`` of scalars and vectors to any writable space."""
+    """``st`` of scalars and vectors to any writable space (PTX ISA, "st")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     vector = m.choice("v2", "v4", "v8")
-    semantics, scope = _ordering(m)
+    semantics, scope = read_ordering(m)
     items = operands(instruction, 2, 3)
     (base, offset), declared = address(context, instruction, items[0])
-    space = _space(m, declared)
-    if m.flag("async"):
-        raise m.fault("st.async is not modelled")
+    space = read_space(m, declared)
     m.finish()
     if kind.bits == 128:
-        raise m.fault("128-bit elements are not modelled")
+        raise m.fault("vectors of 128-bit elements do not exist")
     values = [_stored(context, instruction, item, kind) for item in elements(items[1])]
     if len(values) != int((vector or "v1")[1:]):
         raise m.fault("the vector length does not match the operand")
@@ -213,11 +214,14 @@ def _store_ordered(
 
 
 def prefetch(context: Context, instruction: Instruction) -> Action:
-    """``prefetch``, ``prefetchu``, ``discard``, ``applypriority``, ``createpolicy``-free hints: no visible effect."""
+    """``prefetch``, ``prefetchu``, ``discard``, ``applypriority``, ``createpolicy``-free hints: no visible effect.
+
+    PTX ISA, "prefetch, prefetchu", "discard", "applypriority".
+    """
     m = Modifiers(instruction)
     m.flag("tensormap")
     m.choice("L1", "L2", "L2::evict_last", "L2::evict_normal")
-    _space(m, None)
+    read_space(m, None)
     m.flag("L2::128B")
     m.choice("L2", "L2::evict_normal")
     m.finish()
@@ -230,10 +234,12 @@ def _nothing(machine: Machine, site: Site, mask: Mask, *values: Any) -> None:
 
 
 def fence(context: Context, instruction: Instruction) -> Action:
-    """``fence``, ``membar`` and the proxy fences."""
+    """``fence``, ``membar`` and the proxy fences (PTX ISA, "membar / fence")."""
+    if "tensormap::generic" in instruction.parts:
+        return ops_tensormap.proxy_fence(context, instruction)
     m = Modifiers(instruction)
     proxy = m.flag("proxy")
-    kinds = ("async", "async.global", "alias", "tensormap::generic", "async::generic", "async.shared::cta")
+    kinds = ("async", "async.global", "alias", "async::generic", "async.shared::cta")
     which = m.choice(*kinds) if proxy else None
     space = m.choice(
         "global", "shared::cta", "shared::cluster", "sync_restrict::shared::cta", "sync_restrict::shared::cluster"
@@ -254,7 +260,7 @@ def _fence(
 
 
 def create_policy(context: Context, instruction: Instruction) -> Action:
-    """Cache policies have no functional effect; the result is an opaque zero."""
+    """Cache policies have no functional effect; the result is an opaque zero (PTX ISA, "createpolicy")."""
     kind = TYPES["b64"]
     result = destination(instruction, operands(instruction, 2, 5)[0], kind)
     return Action(instruction, lambda: np.uint64(0), (), (result,))

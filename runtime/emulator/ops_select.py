@@ -71,7 +71,7 @@ def _float_comparison(name: str) -> Function:
 
 
 def setp(context: Context, instruction: Instruction) -> Action:
-    """``setp`` with an optional second destination and boolean combination."""
+    """``setp`` with an optional second destination and boolean combination (PTX ISA, "setp")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     name = m.need(*ORDERED, *UNORDERED, "num", "nan")
@@ -119,7 +119,7 @@ def _packed_setp(context: Context, instruction: Instruction, kind: ScalarType, n
 
 
 def set_value(context: Context, instruction: Instruction) -> Action:
-    """``set``: all ones or 1.0 where the comparison holds."""
+    """``set``: all ones or 1.0 where the comparison holds (PTX ISA, "set")."""
     m = Modifiers(instruction)
     kind, result = m.last_type(), m.last_type()
     name = m.need(*ORDERED, *UNORDERED, "num", "nan")
@@ -138,6 +138,7 @@ def set_value(context: Context, instruction: Instruction) -> Action:
 
 
 def selp(context: Context, instruction: Instruction) -> Action:
+    """One of two values by a predicate (PTX ISA, "selp")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -149,7 +150,7 @@ def _select(a: Array, b: Array, choose: Array) -> Array:
 
 
 def slct(context: Context, instruction: Instruction) -> Action:
-    """``slct``: the first value when the third operand is not negative."""
+    """``slct``: the first value when the third operand is not negative (PTX ISA, "slct")."""
     m = Modifiers(instruction)
     control, kind = m.last_type(), m.last_type()
     m.flag("ftz")
@@ -158,7 +159,7 @@ def slct(context: Context, instruction: Instruction) -> Action:
 
 
 def mov(context: Context, instruction: Instruction) -> Action:
-    """``mov`` of a register, literal, address, or between a vector and a wide register."""
+    """``mov`` of a register, literal, address, or between a vector and a wide register (PTX ISA, "mov")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.finish()
@@ -214,7 +215,10 @@ def _pack(context: Context, instruction: Instruction, kind: ScalarType) -> Actio
 
 
 def cvta(context: Context, instruction: Instruction) -> Action:
-    """Between an address in a space and a generic address; global and const addresses are already generic."""
+    """Between an address in a space and a generic address; global and const addresses are already generic.
+
+    PTX ISA, "cvta".
+    """
     m = Modifiers(instruction)
     kind = m.last_type()
     to_space = m.flag("to")
@@ -237,6 +241,7 @@ def cvta(context: Context, instruction: Instruction) -> Action:
 
 
 def isspacep(context: Context, instruction: Instruction) -> Action:
+    """Whether a generic address lies in the window of a space (PTX ISA, "isspacep")."""
     m = Modifiers(instruction)
     space = m.need("global", "shared", "local", "const", "param", "shared::cta", "shared::cluster", "param::entry")
     m.finish()
@@ -251,7 +256,7 @@ def isspacep(context: Context, instruction: Instruction) -> Action:
 
 
 def cvt(context: Context, instruction: Instruction) -> Action:
-    """``cvt`` between all scalar types, with every rounding and saturation mode."""
+    """``cvt`` between all scalar types, with every rounding and saturation mode (PTX ISA, "cvt")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     result = m.last_type()

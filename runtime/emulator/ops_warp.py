@@ -40,6 +40,7 @@ def _active(machine: Machine, site: Site, mask: Mask) -> Array:
 
 
 def shfl(context: Context, instruction: Instruction) -> Action:
+    """Values of other lanes of the warp (PTX ISA, "shfl.sync")."""
     m = Modifiers(instruction)
     m.last_type()
     sync = m.flag("sync")
@@ -112,6 +113,7 @@ def _check_source_lanes(machine: Machine, site: Site, mask: Mask, chosen: Array)
 
 
 def vote(context: Context, instruction: Instruction) -> Action:
+    """A predicate over the lanes of the warp (PTX ISA, "vote.sync")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     sync = m.flag("sync")
@@ -152,6 +154,7 @@ def _bits(flags: Array) -> Array:
 
 
 def activemask(context: Context, instruction: Instruction) -> Action:
+    """The lanes that execute together here (PTX ISA, "activemask")."""
     m = Modifiers(instruction)
     m.last_type()
     m.finish()
@@ -164,6 +167,7 @@ def _active_mask(machine: Machine, site: Site, mask: Mask) -> Array:
 
 
 def match(context: Context, instruction: Instruction) -> Action:
+    """Lanes that hold the same value (PTX ISA, "match.sync")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.need("sync")
@@ -201,6 +205,7 @@ def _match(mode: str, wants_predicate: bool, machine: Machine, site: Site, mask:
 
 
 def redux(context: Context, instruction: Instruction) -> Action:
+    """A reduction over the lanes of the warp (PTX ISA, "redux.sync")."""
     m = Modifiers(instruction)
     kind = m.last_type()
     m.need("sync")
@@ -244,7 +249,7 @@ def _reduce(mode: str, absolute: bool, nan: bool, machine: Machine, site: Site, 
 
 
 def elect(context: Context, instruction: Instruction) -> Action:
-    """The leader is the lowest lane that takes part (the choice is the implementation's)."""
+    """The leader is the lowest lane that takes part (the choice is the implementation's) (PTX ISA, "elect.sync")."""
     m = Modifiers(instruction)
     m.need("sync")
     m.finish()
@@ -288,7 +293,10 @@ def _warp_barrier(machine: Machine, site: Site, mask: Mask) -> None:
 
 
 def barrier(context: Context, instruction: Instruction) -> Action:
-    """``bar.warp.sync`` and the cluster barrier; CTA barriers end a block and are decoded in ``barriers``."""
+    """``bar.warp.sync`` and the cluster barrier; CTA barriers end a block and are decoded in ``barriers``.
+
+    PTX ISA, "bar.warp.sync", "barrier.cluster".
+    """
     if "cluster" in instruction.parts:
         from tilewright.runtime.emulator.clusters import cluster_barrier
 
@@ -297,19 +305,17 @@ def barrier(context: Context, instruction: Instruction) -> Action:
 
 
 def hint(context: Context, instruction: Instruction) -> Action:
-    """``nanosleep``, ``setmaxnreg``, ``griddepcontrol``, ``pmevent``: no functional effect."""
+    """``nanosleep``, ``griddepcontrol``, ``pmevent``: no functional effect (PTX ISA, sections of these names)."""
     accepted = {
         "nanosleep": ("u32",),
         "griddepcontrol": ("launch_dependents", "wait"),
         "pmevent": ("mask",),
-        "setmaxnreg": ("inc", "dec", "sync", "aligned", "u32"),
     }
     m = Modifiers(instruction)
     while m.choice(*accepted[instruction.mnemonic]):
         pass
     m.finish()
-    converge = WARP if instruction.mnemonic == "setmaxnreg" else 0
-    return Action(instruction, _nothing, (), (), Order.PURE, effect=True, converge=converge)
+    return Action(instruction, _nothing, (), (), Order.PURE, effect=True)
 
 
 def _nothing(machine: Machine, site: Site, mask: Mask) -> None:
@@ -326,7 +332,6 @@ TABLE: dict[str, Decoder] = {
     "bar": barrier,
     "barrier": barrier,
     "nanosleep": hint,
-    "setmaxnreg": hint,
     "griddepcontrol": hint,
     "pmevent": hint,
 }

@@ -61,9 +61,10 @@ class Program:
 
     def _tie_waits(self, actions: list[Action]) -> None:
         """Asynchronous products use their registers until the wait, so nothing that touches those may pass it."""
-        used = {register: None for action in actions for operand in action.sources for register in operand.rows or ()}
-        for action in actions:
-            if action.instruction.parts[:2] == ["wgmma", "wait_group"]:
+        products = [action for action in actions if action.instruction.mnemonic == "wgmma"]
+        used = {register: None for action in products for operand in action.sources for register in operand.rows or ()}
+        for action in products:
+            if action.instruction.parts[1] == "wait_group":
                 action.touches = tuple(used)
 
     def groups(self, index: int) -> list[list[Action]]:

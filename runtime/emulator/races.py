@@ -366,13 +366,16 @@ class RaceDetector:
 
     # -- the async proxy ------------------------------------------------------------------------------------------
 
-    def engine_write(self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject) -> None:
-        """TMA writes shared memory; it is over when the barrier's current phase is."""
-        actor = self.know.actor(
-            ("tma", barrier.offset), f"TMA of the mbarrier at shared {barrier.offset % self.machine.shared_stride:#x}"
-        )
-        self._engine(site, lane, offsets, size, actor, barrier.completed + 1, True)
-        self._init_visible(site, lane, barrier)
+    def engine_write(
+        self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject, kind: int = ENGINE
+    ) -> None:
+        """TMA (or, with another kind, an asynchronous store) writes; it is over when the barrier's phase is."""
+        actor = self._barrier_actor(barrier)
+        clock = barrier.completed + 1
+        self._same_phase(site, lane, offsets, size, actor, clock, kind)
+        self._engine(site, lane, offsets, size, actor, clock, True, kind)
+        if kind == ENGINE:
+            self._init_visible(site, lane, barrier)
 
     def _init_visible(self, site: Site, lane: int, barrier: BarrierObject) -> None:
         """The async proxy signals an mbarrier whose init no fence has made visible to it (strict reading)."""
@@ -392,10 +395,49 @@ class RaceDetector:
                 severity="warning",
             )
 
+    def _same_phase(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int, kind: int) -> None:
+        """Nothing orders two asynchronous writes of one phase; only reductions may meet at a place."""
+        shadow = self.shadow
+        cells = shadow.cells(offsets, size)
+        twice = (shadow.writer[cells] == actor) & (shadow.write_clock[cells] == clock)
+        if kind == ATOMIC:
+            twice &= shadow.write_kind[cells] != ATOMIC
+        if not twice.any():
+            return
+        row, column = (int(x) for x in np.argwhere(twice)[0])
+        self.machine.finding(
+            "race",
+            "two asynchronous writes of one phase of an mbarrier hit one place",
+            site,
+            0,
+            [lane],
+            int(offsets[row]) % self.machine.shared_stride,
+            other=self._party(actor, int(shadow.write_line[cells[row, column]])),
+        )
+
+    def engine_read_until(self, site: Site, lane: int, offsets: Array, size: int, barrier: BarrierObject) -> None:
+        """The async proxy reads shared memory; it is over when the phase of an mbarrier is."""
+        actor = self._barrier_actor(barrier)
+        self._engine(site, lane, offsets, size, actor, barrier.completed + 1, False)
+
+    def _barrier_actor(self, barrier: BarrierObject) -> int:
+        place = barrier.offset % self.machine.shared_stride
+        return self.know.actor(("tma", barrier.offset), f"asynchronous copies of the mbarrier at shared {place:#x}")
+
     def engine_read(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int) -> None:
         self._engine(site, lane, offsets, size, actor, clock, False)
 
-    def _engine(self, site: Site, lane: int, offsets: Array, size: int, actor: int, clock: int, write: bool) -> None:
+    def _engine(
+        self,
+        site: Site,
+        lane: int,
+        offsets: Array,
+        size: int,
+        actor: int,
+        clock: int,
+        write: bool,
+        kind: int = ENGINE,
+    ) -> None:
         lanes = np.full(len(offsets), lane)
         positions = lanes.copy()
         access = Access(self.machine.shared, offsets, positions, self.machine.lanes, size)
@@ -406,7 +448,7 @@ class RaceDetector:
             np.full(len(offsets), actor, np.int64),
             np.full(len(offsets), clock, np.uint32),
             write,
-            ENGINE,
+            kind,
         )
 
     def strong(
@@ -435,6 +477,8 @@ def global_cell(program: Any) -> int:
             if instruction.mnemonic in ("ld", "st", "atom", "red"):
                 if not any(part.split("::")[0] in ("shared", "param", "local", "const") for part in instruction.parts):
                     smallest = min(smallest, _access_bytes(instruction.parts))
+            elif instruction.mnemonic == "wmma":
+                smallest = min(smallest, 4)
             elif instruction.mnemonic == "cp":
                 smallest = min(smallest, 1 if "tensor" in instruction.parts else 4)
     return smallest
@@ -453,8 +497,8 @@ def detector_options(program: Any) -> tuple[int, bool]:
                 smallest = min(smallest, _access_bytes(instruction.parts))
             elif name == "cp" and "bulk" not in instruction.parts:
                 smallest = min(smallest, 4)
-            elif name == "mbarrier":
-                smallest = min(smallest, 8)
+            elif name in ("mbarrier", "wmma"):
+                smallest = min(smallest, 8 if name == "mbarrier" else 4)
     return smallest, proxies
 
 

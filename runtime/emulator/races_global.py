@@ -194,6 +194,10 @@ class GlobalRaces:
                 result[part] = clocks[part] <= past[epoch - 1][column[part]]
         return np.asarray(result)
 
+    def after(self, races: RaceDetector, lane: int, thread: int, clock: int) -> bool:
+        """Whether a lane is ordered after an event of a thread of the grid."""
+        return bool(self._ordered(races, np.array([lane]), np.array([thread]), np.array([clock]))[0])
+
     # -- release and acquire --------------------------------------------------------------------------------------
 
     @contextmanager

@@ -101,7 +101,8 @@ class Binder:
     def _rows(self, source: Source) -> Rows:
         registers = source.rows or ()
         width = file_width(registers[0].bits)  # pyright: ignore[reportGeneralTypeIssues]
-        return Rows(self.file.view(width, source.type.dtype), [self.rows[register] for register in registers])
+        rows = [self.rows[register] + half for register in registers for half in range(max(register.bits // 64, 1))]
+        return Rows(self.file.view(width, source.type.dtype), rows)
 
     def _special(self, source: Source) -> Any:
         value = self.machine.special(source.special or "")

@@ -6,72 +6,36 @@ its mbarrier, also those outside the tensor (assumed, as published kernels need 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tilewright.runtime.emulator.action import Site
 from tilewright.runtime.emulator.memory import INITIALISED, VALID, WRITABLE, Access, Arena
-from tilewright.runtime.emulator.scalar_types import Array
+from tilewright.runtime.emulator.ops_atomic import combine as combine_function
+from tilewright.runtime.emulator.races import ATOMIC, ENGINE
+from tilewright.runtime.emulator.scalar_types import TYPES, Array
 from tilewright.runtime.emulator.spaces import GLOBAL_BASE
-from tilewright.runtime.emulator.tensormap import MapFields, decode_map
+from tilewright.runtime.emulator.tensormap import BYTES, MapFields, unpack
+from tilewright.runtime.emulator.tma_tiles import UNIT, Tile, placement_fault, tile_of
 from tilewright.runtime.emulator.wgmma import swizzle
 
 if TYPE_CHECKING:
     from tilewright.runtime.emulator.engines import Engines
     from tilewright.runtime.emulator.machine import Machine
 
+REDUCTIONS = {
+    "u32": ("add", "min", "max", "inc", "dec", "and", "or", "xor"),
+    "s32": ("add", "min", "max", "and", "or", "xor"),
+    "u64": ("add", "min", "max", "and", "or", "xor"),
+    "s64": ("add", "min", "max", "and", "or", "xor"),
+    "f16": ("add", "min", "max"),
+    "bf16": ("add", "min", "max"),
+    "f32": ("add",),
+    "f64": ("add",),
+}
+"""Tensor reductions by element type (PTX ISA, "cp.reduce.async.bulk.tensor")."""
 NAN_FILL = {2: 0x7FFF, 4: 0x7FFFFFFF, 8: 0x7FFFFFFFFFFFFFFF}
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """The elements of a box: arena offsets in global memory (-1 outside the tensor), byte offsets inside the box."""
-
-    origin: Array
-    inside: Array
-    item: int
-    bytes: int
-
-    @property
-    def valid(self) -> Array:
-        return self.origin >= 0
-
-
-def tile_of(fields: MapFields, coordinates: list[int]) -> Tile:
-    """Enumerate the box of a tiled map at inner-first coordinates, innermost element fastest."""
-    if _in_units(fields, coordinates):
-        fields, coordinates = _as_units(fields, coordinates)
-    shape = tuple(-(-extent // step) for extent, step in zip(fields.box, fields.element_strides, strict=True))
-    grid = np.indices(shape[::-1])[::-1]
-    address = np.full(shape[::-1], fields.address - GLOBAL_BASE, np.int64)
-    good = np.ones(shape[::-1], bool)
-    for axis in range(fields.rank):
-        place = coordinates[axis] + grid[axis] * fields.element_strides[axis]
-        good &= (place >= 0) & (place < fields.dims[axis])
-        address += place * fields.strides[axis]
-    count = address.size
-    inside = np.arange(count) * fields.item
-    return Tile(np.where(good, address, -1).reshape(-1), inside, fields.item, count * fields.item)
-
-
-UNIT = 16
-
-
-def _in_units(fields: MapFields, coordinates: list[int]) -> bool:
-    """Whether 16-byte units are either inside or outside the tensor, so that they can be moved whole."""
-    item = fields.item
-    whole = fields.dims[0] * item % UNIT == 0 and coordinates[0] * item % UNIT == 0
-    return whole and fields.box[0] * item % UNIT == 0 and fields.element_strides[0] == 1
-
-
-def _as_units(fields: MapFields, coordinates: list[int]) -> tuple[MapFields, list[int]]:
-    per_unit = UNIT // fields.item
-    dims = (fields.dims[0] // per_unit, *fields.dims[1:])
-    box = (fields.box[0] // per_unit, *fields.box[1:])
-    coarse = replace(fields, item=UNIT, dims=dims, box=box, strides=(UNIT, *fields.strides[1:]))
-    return coarse, [coordinates[0] // per_unit, *coordinates[1:]]
 
 
 def _view(arena: Arena, item: int) -> Array:
@@ -79,10 +43,31 @@ def _view(arena: Arena, item: int) -> Array:
     return arena.view(False, min(item, 8), max(item // 8, 1))
 
 
-class TensorLoad:
-    """A pending load of bytes into shared memory; ``targets`` are (byte places, mbarrier offset)."""
+def map_place(machine: Machine, site: Site, lane: int, address: int) -> tuple[Arena, int] | None:
+    """Arena and offset of a tensor map that TMA may read; what is wrong becomes a finding."""
+    only = np.arange(machine.lanes) == lane
+    place: tuple[Arena, int] | None = None
+    for half in (0, BYTES // 2):
+        addresses = np.full((1, machine.lanes), address + half, np.int64)
+        for access in machine.memory.resolve(site, only, "generic", addresses, BYTES // 2):
+            access = machine.memory.checked(site, access, VALID | INITIALISED, "tensor map read")
+            if not len(access.offsets):
+                return None
+            place = place or (access.arena, int(access.offsets[0]))
+    if place is None or place[0] in (machine.global_memory, machine.parameters):
+        return place
+    message = "TMA reads tensor maps from parameters, constants and global memory only"
+    machine.finding("tensor-map", message, site, 0, [lane], address)
+    return None
 
-    __slots__ = ("done", "engine", "fields", "lane", "reads", "site", "targets", "tile")
+
+class TensorLoad:
+    """A pending load of bytes into shared memory; ``targets`` are (byte places, mbarrier offset).
+
+    ``reduction`` is the element function and type of a bulk reduction, None for a copy.
+    """
+
+    __slots__ = ("done", "engine", "fields", "lane", "reads", "reduction", "site", "targets", "tile")
 
     def __init__(
         self,
@@ -93,8 +78,9 @@ class TensorLoad:
         fields: MapFields | None,
         targets: list[tuple[Array, int]],
         reads: Any,
+        reduction: tuple[Any, Any] | None = None,
     ) -> None:
-        self.engine, self.site, self.lane = engine, site, lane
+        self.engine, self.site, self.lane, self.reduction = engine, site, lane, reduction
         self.tile, self.fields, self.targets, self.reads = tile, fields, targets, reads
         self.done = False
 
@@ -105,14 +91,22 @@ class TensorLoad:
         if not tile.valid.all():
             values = np.where(tile.valid[:, None], values, self._fill(values))
         for places, barrier in self.targets:
-            _view(machine.shared, tile.item)[places // tile.item] = values
+            _view(machine.shared, tile.item)[places // tile.item] = self._combined(places, values)
             machine.shared.mark(places, tile.item)
             machine.counters.bytes_written["shared"] += tile.bytes
             machine.engines.barriers.complete_bytes(self.site, barrier, tile.bytes, self.lane)
 
+    def _combined(self, places: Array, values: Array) -> Array:
+        """What is written: the values, or the old contents combined with them."""
+        if self.reduction is None:
+            return values
+        function, kind = self.reduction
+        old = _view(self.engine.machine.shared, self.tile.item)[places // self.tile.item]
+        return np.ascontiguousarray(function(old.view(kind), np.ascontiguousarray(values).view(kind))).view(old.dtype)
+
     def _fill(self, like: Array) -> Any:
         fields = self.fields
-        if fields is None or not fields.fill or not fields.is_float:
+        if fields is None or not fields.fill:
             return like.dtype.type(0)
         pattern = NAN_FILL.get(fields.item, 0x7F).to_bytes(fields.item, "little")
         return np.frombuffer(pattern * (like.itemsize // fields.item), like.dtype)[0]
@@ -171,18 +165,38 @@ class BulkEngine:
     def fields(self, site: Site, lane: int, address: int) -> MapFields | None:
         """Decode the tensor map at a generic or parameter address."""
         machine = self.machine
-        for access in machine.memory.resolve(
-            site, np.arange(machine.lanes) == lane, "generic", np.full((1, machine.lanes), address, np.int64), 64
-        ):
-            access = machine.memory.checked(site, access, VALID | INITIALISED, "tensor map read")
-            if not len(access.offsets):
-                return None
-            start = int(access.offsets[0])
-            found = decode_map(access.arena.data[start : start + 128].tobytes())
-            if found is None:
-                machine.finding("tensor-map", "the address holds no tensor map", site, 0, [lane], address)
-            return found
-        return None
+        place = map_place(machine, site, lane, address)
+        if place is None:
+            return None
+        arena, start = place
+        found = unpack(arena.data[start : start + BYTES].tobytes())
+        fault = found.fault() if found is not None else "the address holds no tensor map"
+        if fault is not None:
+            machine.finding("tensor-map", fault, site, 0, [lane], address)
+            return None
+        self.engines.map_fences.used(site, lane, arena, start)
+        return found
+
+    def _suitable(
+        self,
+        site: Site,
+        lane: int,
+        map_address: int,
+        coordinates: list[int],
+        offsets: list[int] | None,
+        stores: bool = False,
+    ) -> MapFields | None:
+        """The fields of a map whose mode and rank go with the operands."""
+        fields = self.fields(site, lane, map_address)
+        if fields is None:
+            return None
+        fault = placement_fault(fields, coordinates, offsets or [], stores)
+        if fields.im2col != (offsets is not None):
+            fault = f"the map is in {'im2col' if fields.im2col else 'tile'} mode, the instruction is not"
+        if fault is not None:
+            self.machine.finding("tensor-map", fault, site, 0, [lane], map_address)
+            return None
+        return fields
 
     def shared_place(self, site: Site, lane: int, address: int, size: int, alignment: int) -> int | None:
         """Arena offset of a shared address that an engine will use."""
@@ -225,18 +239,15 @@ class BulkEngine:
         target: int,
         map_address: int,
         coordinates: list[int],
+        offsets: list[int] | None,
         barrier: int,
         cta_mask: int | None,
     ) -> None:
-        fields = self.fields(site, lane, map_address)
+        """A tile into shared memory; ``offsets`` are those of the im2col mode, None in tile mode."""
+        fields = self._suitable(site, lane, map_address, coordinates, offsets)
         if fields is None:
             return
-        if fields.rank != len(coordinates):
-            self.machine.finding(
-                "tensor-map", f"a map of rank {fields.rank} with {len(coordinates)} coordinates", site, 0, [lane]
-            )
-            return
-        tile = tile_of(fields, coordinates)
+        tile = tile_of(fields, coordinates, offsets or [], self.machine.options.assume.interleaved_box)
         place = self.shared_place(site, lane, target, tile.bytes, 128)
         if place is None:
             return
@@ -254,6 +265,7 @@ class BulkEngine:
         cta_mask: int | None,
         width: int,
         reads: Any,
+        reduction: tuple[Any, Any] | None = None,
     ) -> None:
         machine = self.machine
         barrier_place = self.shared_place(site, lane, barrier, 8, 8)
@@ -264,15 +276,15 @@ class BulkEngine:
             self._slots(lane, cta_mask, place), self._slots(lane, cta_mask, barrier_place), strict=True
         ):
             places = self._swizzled(base, tile.inside, width)
-            if not self._writable(site, lane, places, tile.item):
+            if not self._writable(site, lane, places, tile.item, INITIALISED if reduction else 0):
                 continue
             known = machine.engines.barriers.objects.get(object_)
             if machine.races is not None and known is not None:
                 unit = places if tile.item == UNIT else np.unique(places // UNIT) * UNIT
-                machine.races.engine_write(site, lane, unit, UNIT, known)
+                machine.races.engine_write(site, lane, unit, UNIT, known, ATOMIC if reduction else ENGINE)
             targets.append((places, object_))
         machine.counters.bytes_read["global"] += int(np.count_nonzero(tile.valid)) * tile.item
-        machine.engines.submit(TensorLoad(self, site, lane, tile, fields, targets, reads))
+        machine.engines.submit(TensorLoad(self, site, lane, tile, fields, targets, reads, reduction))
 
     def _swizzled(self, base: int, inside: Array, width: int) -> Array:
         if not width:
@@ -280,12 +292,12 @@ class BulkEngine:
         start = base % self.machine.shared_stride
         return swizzle(start + inside, width) + (base - start)
 
-    def _writable(self, site: Site, lane: int, places: Array, item: int) -> bool:
+    def _writable(self, site: Site, lane: int, places: Array, item: int, more: int) -> bool:
         machine = self.machine
         access = Access(machine.shared, places, np.full(len(places), lane), machine.lanes, item)
-        return len(machine.memory.checked(site, access, VALID | WRITABLE, "bulk copy destination").offsets) == len(
-            places
-        )
+        return len(
+            machine.memory.checked(site, access, VALID | WRITABLE | more, "bulk copy destination").offsets
+        ) == len(places)
 
     def _checked_origin(self, site: Site, lane: int, tile: Tile) -> Tile:
         """Elements that the map claims but memory does not have become findings and zeros."""
@@ -312,8 +324,9 @@ class BulkEngine:
         barrier: int,
         cta_mask: int | None,
         from_shared: bool,
+        reduction: tuple[Any, Any] | None = None,
     ) -> None:
-        """A plain bulk copy into shared memory, from global memory or from the executing CTA's shared memory."""
+        """A plain bulk copy or reduction into shared memory, from global memory or the CTA's own shared memory."""
         machine = self.machine
         if not self._size_ok(site, lane, size):
             return
@@ -324,7 +337,7 @@ class BulkEngine:
             start = self.shared_place(site, lane, origin, size, 16)
             if start is None:
                 return
-            self._observe_read(site, lane, start + np.arange(0, size, 16))
+            self._observe_source(site, lane, start + np.arange(0, size, UNIT), barrier)
             reads = machine.shared
         else:
             start, reads = origin - GLOBAL_BASE, machine.global_memory
@@ -337,7 +350,17 @@ class BulkEngine:
                 )
                 return
             tile = self._checked_origin(site, lane, tile)
-        self._start_load(site, lane, tile, None, place, barrier, cta_mask, 0, reads)
+        self._start_load(site, lane, tile, None, place, barrier, cta_mask, 0, reads, reduction)
+
+    def _observe_source(self, site: Site, lane: int, places: Array, barrier: int) -> None:
+        """A copy between shared memories reads until the mbarrier of its destination has counted its bytes."""
+        machine = self.machine
+        read = Access(machine.shared, places, np.full(len(places), lane), machine.lanes, UNIT)
+        machine.memory.checked(site, read, VALID | INITIALISED, "bulk copy source")
+        place = self.shared_place(site, lane, barrier, 8, 8)
+        known = machine.engines.barriers.objects.get(place) if place is not None else None
+        if machine.races is not None and known is not None:
+            machine.races.engine_read_until(site, lane, places, UNIT, known)
 
     def _size_ok(self, site: Site, lane: int, size: int) -> bool:
         if size % 16 or size <= 0:
@@ -348,12 +371,28 @@ class BulkEngine:
     # -- stores ---------------------------------------------------------------------------------------------------
 
     def store_tensor(
-        self, site: Site, lane: int, map_address: int, coordinates: list[int], origin: int, combine: Any, kind: Any
+        self,
+        site: Site,
+        lane: int,
+        map_address: int,
+        coordinates: list[int],
+        offsets: list[int] | None,
+        origin: int,
+        operation: str | None,
     ) -> None:
-        fields = self.fields(site, lane, map_address)
+        """A tile out of shared memory; ``operation`` combines it with what is there, by the element type of the map."""
+        fields = self._suitable(site, lane, map_address, coordinates, offsets, stores=True)
         if fields is None:
             return
-        tile = tile_of(fields, coordinates)
+        combine, kind = None, None
+        if operation is not None:
+            if operation not in REDUCTIONS.get(fields.element, ()):
+                message = f"no reduction .{operation} of {fields.element} elements"
+                self.machine.finding("tensor-map", message, site, 0, [lane], map_address)
+                return
+            kind = TYPES[fields.element].dtype
+            combine = combine_function(operation, TYPES[fields.element])
+        tile = tile_of(fields, coordinates, offsets or [], self.machine.options.assume.interleaved_box)
         place = self.shared_place(site, lane, origin, tile.bytes, 128)
         if place is not None:
             self._start_store(site, lane, tile, self._swizzled(place, tile.inside, fields.swizzle), combine, kind)

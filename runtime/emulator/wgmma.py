@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilewright.runtime.emulator import ops_sparse
 from tilewright.runtime.emulator.action import Site
 from tilewright.runtime.emulator.memory import INITIALISED, VALID, Access
 from tilewright.runtime.emulator.numerics_formats import decode, encode
-from tilewright.runtime.emulator.ops_matrix import BITS, SIGNED_BYTES, product
+from tilewright.runtime.emulator.ops_matrix import BITS, FAMILY, bit_product, product, split_elements
 from tilewright.runtime.emulator.registers import Rows
 from tilewright.runtime.emulator.scalar_types import Array
 
@@ -43,6 +44,13 @@ class WgmmaForm:
     left_transposed: bool = False
     right_transposed: bool = False
     saturate: bool = False
+    sparse: bool = False
+    selector: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Elements of a row of A that are stored: half of them when it is sparse."""
+        return self.k // 2 if self.sparse else self.k
 
 
 def swizzle(addresses: Array, width: int) -> Array:
@@ -71,11 +79,11 @@ class Descriptor:
             SWIZZLE_OF_MODE[value >> 62 & 3],
         )
 
-    def units(self, extent: int, k: int, item: int, transposed: bool) -> Array:
+    def units(self, extent: int, k: int, bits: int, transposed: bool) -> Array:
         """Addresses of the 16-byte units of a matrix: (extent, k units), or (k, extent units) when transposed."""
         if transposed:
-            return swizzle(self._transposed(extent, k, item), self.width)
-        row, unit = np.arange(extent)[:, None], np.arange(k * item // UNIT)[None, :]
+            return swizzle(self._transposed(extent, k, bits // 8), self.width)
+        row, unit = np.arange(extent)[:, None], np.arange(k * bits // 8 // UNIT)[None, :]
         if self.width:
             inside = (row % 8) * self.width + unit * UNIT
             return swizzle(self.start + row // 8 * self.stride + inside, self.width)
@@ -98,7 +106,19 @@ class Descriptor:
 class MatrixWork:
     """One wgmma of one warpgroup."""
 
-    __slots__ = ("accumulator", "done", "engine", "form", "group", "left", "right", "scale", "site", "warpgroup")
+    __slots__ = (
+        "accumulator",
+        "done",
+        "engine",
+        "form",
+        "group",
+        "left",
+        "metadata",
+        "right",
+        "scale",
+        "site",
+        "warpgroup",
+    )
 
     def __init__(
         self,
@@ -111,7 +131,9 @@ class MatrixWork:
         right: int,
         scale: bool,
         group: int,
+        metadata: Rows | None,
     ) -> None:
+        self.metadata = metadata
         self.engine, self.site, self.form, self.warpgroup = engine, site, form, warpgroup
         self.accumulator, self.left, self.right, self.scale, self.group = accumulator, left, right, scale, group
         self.done = False
@@ -131,7 +153,15 @@ class MatrixEngine:
         self.committed: dict[int, int] = {}
 
     def issue(
-        self, site: Site, form: WgmmaForm, lanes: Array, accumulator: Rows, left: Any, right: Array, scale: Array
+        self,
+        site: Site,
+        form: WgmmaForm,
+        lanes: Array,
+        accumulator: Rows,
+        left: Any,
+        right: Array,
+        scale: Array,
+        metadata: Rows | None = None,
     ) -> None:
         """Start the operation for every warpgroup among the lanes."""
         groups = np.unique(lanes // WARPGROUP)
@@ -155,6 +185,7 @@ class MatrixEngine:
                 int(right[first]),
                 bool(scale[first]),
                 self.committed.get(warpgroup, 0),
+                metadata,
             )
             self.queues.setdefault(warpgroup, []).append(work)
             self._observe(work)
@@ -196,10 +227,10 @@ class MatrixEngine:
     def _base(self, warpgroup: int) -> int:
         return int(self.machine.shared_base[warpgroup * WARPGROUP])
 
-    def _matrix(self, work: MatrixWork, value: int, extent: int, kind: str, transposed: bool) -> Array:
+    def _matrix(self, work: MatrixWork, value: int, extent: int, k: int, kind: str, transposed: bool) -> Array:
         """Raw elements as (extent, k)."""
         descriptor = Descriptor.unpack(value)
-        machine, item = self.machine, BITS[kind] // 8
+        machine, bits = self.machine, BITS[kind]
         if descriptor.base_offset:
             machine.finding(
                 "descriptor",
@@ -208,7 +239,7 @@ class MatrixEngine:
                 0,
                 [work.warpgroup * WARPGROUP],
             )
-        units = descriptor.units(extent, work.form.k, item, transposed)
+        units = descriptor.units(extent, k, bits, transposed)
         flat = units.reshape(-1)
         lane = np.full(len(flat), work.warpgroup * WARPGROUP)
         inside = flat <= machine.shared_stride - UNIT
@@ -221,12 +252,12 @@ class MatrixEngine:
         )
         data = machine.shared.view(False, 8, 2)[np.where(inside, offsets, 0) // UNIT]
         machine.counters.bytes_read["shared"] += len(access.offsets) * UNIT
-        elements = data.view(f"u{item}").reshape(units.shape[0], -1)
+        elements = split_elements(np.ascontiguousarray(data), bits).reshape(units.shape[0], -1)
         return np.asarray(elements.T if transposed else elements)
 
     def _left_registers(self, rows: Rows, warpgroup: int, item_bits: int) -> Array:
         columns = slice(warpgroup * WARPGROUP, (warpgroup + 1) * WARPGROUP)
-        values = np.ascontiguousarray(rows.read(columns)).view(f"u{item_bits // 8}")
+        values = split_elements(np.ascontiguousarray(rows.read(columns)), item_bits)
         split = values.reshape(-1, 2, 4, 8, 4, 32 // item_bits)
         return split.transpose(2, 1, 3, 0, 4, 5).reshape(64, -1)
 
@@ -235,18 +266,37 @@ class MatrixEngine:
         if isinstance(work.left, Rows):
             left = self._left_registers(work.left, work.warpgroup, BITS[form.left])
         else:
-            left = self._matrix(work, work.left, 64, form.left, form.left_transposed)
-        right = self._matrix(work, work.right, form.n, form.right, form.right_transposed)
+            left = self._matrix(work, work.left, 64, form.kept, form.left, form.left_transposed)
+        left = self._dense(work, left) if work.metadata is not None else left
+        right = self._matrix(work, work.right, form.n, form.k, form.right, form.right_transposed)
         columns = slice(work.warpgroup * WARPGROUP, (work.warpgroup + 1) * WARPGROUP)
         c = self._read_accumulator(work, columns) if work.scale else self._zero(form)
         if form.left_sign * form.right_sign < 0:
             left = self._negated(left, form.left)
-        result = product(left, right.T, c, form.left, form.right, form.result, form.saturate, machine.options.tc)
+        if form.left == "b1":
+            result = bit_product(left, right.T, c, "and")
+        else:
+            result = product(left, right.T, c, form.left, form.right, form.result, form.saturate, machine.options.tc)
         self._write_accumulator(work, columns, result)
         machine.progress += 1
 
+    def _dense(self, work: MatrixWork, packed: Array) -> Array:
+        """The kept elements (64, k/2) at the places that the metadata of the four warps gives them."""
+        assert work.metadata is not None
+        columns = slice(work.warpgroup * WARPGROUP, (work.warpgroup + 1) * WARPGROUP)
+        words = np.ascontiguousarray(work.metadata.read(columns)).reshape(4, 8, 4)
+        family = FAMILY[work.form.left]
+        entries = ops_sparse.indices(words, family, work.form.k, work.form.selector)
+        mask = np.zeros(self.machine.lanes, bool)
+        mask[columns] = True
+        dense, invalid = ops_sparse.expand(packed, entries.reshape(64, -1), family)
+        warps = np.zeros((1, self.machine.warps, 16, invalid.shape[-1]), bool)
+        warps[0, work.warpgroup * 4 : work.warpgroup * 4 + 4] = invalid.reshape(4, 16, -1)
+        ops_sparse.report_invalid(self.machine, work.site, mask, warps)
+        return dense
+
     def _negated(self, raw: Array, kind: str) -> Array:
-        return raw if kind in SIGNED_BYTES else raw ^ raw.dtype.type(1 << (BITS[kind] - 1))
+        return np.asarray(raw ^ raw.dtype.type(1 << (BITS[kind] - 1)))
 
     def _zero(self, form: WgmmaForm) -> Array:
         return np.zeros((64, form.n), np.int32 if form.result == "s32" else np.float32)
@@ -280,15 +330,15 @@ class MatrixEngine:
         if races is None:
             return
         form = work.form
-        item = BITS[form.left] // 8
+        bits = BITS[form.left]
         base = self._base(work.warpgroup)
         limit = self.machine.shared_stride - UNIT
-        right = Descriptor.unpack(work.right).units(form.n, form.k, item, form.right_transposed).reshape(-1)
+        right = Descriptor.unpack(work.right).units(form.n, form.k, bits, form.right_transposed).reshape(-1)
         right = right[right <= limit] + base
         left = (
             None
             if isinstance(work.left, Rows)
-            else Descriptor.unpack(work.left).units(64, form.k, item, form.left_transposed)
+            else Descriptor.unpack(work.left).units(64, form.kept, bits, form.left_transposed)
         )
         for warp in range(4):
             lane = work.warpgroup * WARPGROUP + warp * WARP
