@@ -10,7 +10,7 @@ from typing import Any
 
 from tilewright.compiler.planning import plan_of
 from tilewright.compiler.target import Target
-from tilewright.dialect.faults import InternalFault
+from tilewright.dialect.faults import ExceedsTarget
 from tilewright.dialect.printing import dump
 from tilewright.runtime.plan import Plan
 
@@ -49,11 +49,13 @@ def gpu(module: Any, interface: Plan, target: Target, keep: bool) -> Built:
     ptx = to_ptx(lowered.module)
     code = {"ptx": ptx.encode()}
     notes["code.ptx"] = ptx
+    notes["remarks.txt"] = "".join(f"{k.name}: {remark}\n" for k in lowered.kernels for remark in k.remarks)
     try:
         assembled = assemble(ptx, chip)
     except ToolMissing:
         return Built(plan, code, notes)
     code["cubin"] = assembled.cubin
+    notes["remarks.txt"] += "".join(f"ptxas: {warning}\n" for warning in assembled.warnings)
     notes["resources.json"] = json.dumps(_resources(assembled.resources, plan), indent=1)
     if keep:
         notes |= _disassembled(assembled.cubin)
@@ -66,10 +68,16 @@ def with_kernels(plan: Plan, kernels: Sequence[Any], target: Target) -> Plan:
     launches = []
     for launch in plan.launches:
         kernel = found[launch.name]
-        if target.gpu is not None and kernel.shared_bytes > target.gpu.shared_bytes:
-            raise InternalFault(f"{launch.name} takes {kernel.shared_bytes} bytes of shared memory")
+        assert target.gpu is not None
+        _require(launch.name, "threads", kernel.threads, target.gpu.threads_per_block)
+        _require(launch.name, "bytes of shared memory", kernel.shared_bytes, target.gpu.shared_bytes)
         launches.append(replace(launch, block=(kernel.threads, 1, 1), shared_bytes=kernel.shared_bytes))
     return replace(plan, launches=tuple(launches))
+
+
+def _require(launch: str, what: str, needed: int, most: int) -> None:
+    if needed > most:
+        raise ExceedsTarget(launch, what, needed, most)
 
 
 def _resources(found: Sequence[Any], plan: Plan) -> dict[str, dict[str, Any]]:

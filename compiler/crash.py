@@ -1,7 +1,8 @@
 """Owns the crash folder: everything that is needed to repeat an internal fault, in files that can be sent to us.
 
-``source.tw``, ``NN-<stage>.mlir`` (the IR after each stage that still worked), ``fault.txt`` (the traceback),
-``environment.json`` (versions, switches, target, instance) and ``replay.sh``, one line that repeats the compilation.
+``source.tw`` and the files that it imports, ``NN-<stage>.mlir`` (the IR after each stage that still worked),
+``fault.txt`` (the traceback), ``environment.json`` (versions, switches, target, instance) and ``replay.sh``, one line
+that repeats the compilation.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tilewright.runtime.switches import Switches
 
 @dataclass(frozen=True)
 class Case:
-    """What was compiled when the fault happened."""
+    """What was compiled when the fault happened; ``imports`` are texts by their path below the source's folder."""
 
     source: str
     kernel: str
@@ -31,6 +32,7 @@ class Case:
     instance: Instance = field(default_factory=Instance)
     dims: Mapping[str, int] = field(default_factory=dict)
     disabled: frozenset[str] = frozenset()
+    imports: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(fault: BaseException, case: Case, texts: Mapping[str, str], switches: Switches, home: Path) -> Path | None:
@@ -50,7 +52,9 @@ def write(fault: BaseException, case: Case, texts: Mapping[str, str], switches: 
 
 def _fill(folder: Path, trace: str, case: Case, texts: Mapping[str, str], switches: Switches) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "source.tw").write_text(case.source)
+    for name, text in {**case.imports, "source.tw": case.source}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     for number, (stage, text) in enumerate(texts.items()):
         (folder / f"{number:02d}-{stage}.mlir").write_text(text)
     (folder / "fault.txt").write_text(trace)

@@ -10,21 +10,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tilewright.compiler.assumptions import allocated
 from tilewright.compiler.jobs import Job
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.frontend import CheckedKernel, infer_instance
 from tilewright.compiler.language.typed import Instance
 from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program, program
-from tilewright.compiler.target import Target, find
+from tilewright.compiler.target import find
 from tilewright.compiler.worker import compile_apart
 from tilewright.runtime.artifact import Artifact
 from tilewright.runtime.errors import CallError, DeviceError
-from tilewright.runtime.facts import ALIGNMENT
 from tilewright.runtime.launch import Program as Runnable
 from tilewright.runtime.loading import program_for
 from tilewright.runtime.plan import Plan
 from tilewright.runtime.switches import Switches, read
+
+FORMS = {
+    "tensor": "tensor.mlir", "plan": "plan.mlir", "tile": "tile.mlir", "tile-gpu": "tile-gpu.mlir",
+    "thread": "thread.mlir", "llvm": "llvm.ll", "ptx": "code.ptx", "sass": "code.sass",
+}  # fmt: skip
+"""The texts of a compilation by the names that ``ir`` and ``--emit`` take, as an artifact keeps them."""
 
 
 class Compiled:
@@ -62,10 +68,8 @@ class Compiled:
         return self.artifact.notes["schedule.txt"]
 
     def ir(self, level: str) -> str:
-        """The IR at ``tensor``, ``plan``, ``tile``, ``llvm`` …; ``CallError`` TW1207 where it was not kept."""
-        return self._note(
-            {"llvm": "llvm.ll", "ptx": "code.ptx", "sass": "code.sass"}.get(level, f"{level}.mlir"), level
-        )
+        """The IR at one of ``FORMS``; ``CallError`` TW1207 where it was not kept, or the target has no such form."""
+        return self._note(FORMS.get(level, ""), level)
 
     @property
     def asm(self) -> str:
@@ -90,7 +94,7 @@ class Compiled:
     def _note(self, name: str, level: str) -> str:
         if name in self.artifact.notes:
             return self.artifact.notes[name]
-        kept = sorted(note.partition(".")[0] for note in self.artifact.notes)
+        kept = [form for form, note in FORMS.items() if note in self.artifact.notes]
         raise CallError("TW1207", f"{self.__name__} has no {level!r} text", argument="level", expected=", ".join(kept),
                         found=level)  # fmt: skip
 
@@ -141,7 +145,7 @@ def compile_loaded(
     switches: Switches,
 ) -> Compiled:
     """``compile`` of a program that is loaded already."""
-    facts = _assumed(checked, find(target, switches))
+    facts = allocated(checked, find(target, switches))
     job = Job(
         loaded,
         checked.name,
@@ -152,13 +156,6 @@ def compile_loaded(
         Settings(disabled=frozenset(disable), facts=facts, keep=True),
     )
     return Compiled(compile_apart(job, switches), switches)
-
-
-def _assumed(checked: CheckedKernel, target: Target) -> tuple[str, ...]:
-    """What code that is compiled without data assumes of its calls: tensors lie as allocators give them."""
-    if "aligned" not in target.specialises:
-        return ()
-    return tuple(f"align({item.name.id}) >= {ALIGNMENT}" for item in (*checked.tensors, *checked.outputs))
 
 
 def instance_of(checked: CheckedKernel, types: Mapping[str, str] | None, consts: Mapping[str, Any] | None) -> Instance:

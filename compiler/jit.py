@@ -1,7 +1,7 @@
 """Owns just-in-time kernels: ``jit`` and ``load``, what a call specialises on, and one compilation per key.
 
-A call's key is: instance (types and consts), how each tensor lies (row-major, another axis order, or strided), the
-facts that the target's code may assume, target and device. Shapes are not part of it.
+A call's key is: instance (types and consts), how each tensor lies (row-major, another axis order, or strided; outputs
+that the caller gives too), the facts that the target's code may assume, target and device. Shapes are not part of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program, program
 from tilewright.compiler.target import Target, device_for, find
 from tilewright.runtime import artifact as artifacts
-from tilewright.runtime.arguments import bind_dims, collect, layout_of, made_elements
+from tilewright.runtime.arguments import bind_dims, collect, layout_of, made_elements, split_outputs
 from tilewright.runtime.cache import Memo
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.facts import ALIGNMENT, INDEX32, holds
@@ -59,6 +59,7 @@ class JitKernel:
         self._tensors = tuple(tensor.name.id for tensor in checked.tensors)
         scalars = tuple(item.name.id for item in checked.scalars if item.qualifier != "const")
         self._names = (*self._tensors, *scalars)
+        self._outputs = tuple(output.name.id for output in checked.outputs)
         self._static = frozenset(checked.consts) | frozenset(checked.type_params)
         self._made: Memo[Compiled] = Memo()
         self._known: dict[Any, Runnable] = {}
@@ -68,13 +69,14 @@ class JitKernel:
     def __call__(self, *args: Any, out: Any = None, target: str = "", device: str | None = None, **kwargs: Any) -> Any:
         values = collect(self._checked.name, self._names, args, kwargs)
         static = {name: _constant(name, values.pop(name)) for name in self._static & kwargs.keys()} if kwargs else {}
+        given = split_outputs(self._checked.name, self._outputs, out) if out is not None else {}
         seen = self._fingerprints(values)
-        careful = out is not None and not _is_aligned(out)
-        key = (seen.marks, target, device, careful, tuple(static.items()))
+        marks = tuple((name, fingerprint(value, name)[0]) for name, value in given.items())
+        key = (seen.marks, target, device, marks, tuple(static.items()))
         runnable = self._known.get(key)
         if runnable is None:
-            runnable = self._remember(key, values, static, target or self._target, device)
-        return runnable.run(values, out, seen)
+            runnable = self._remember(key, values, static, target or self._target, device, given)
+        return runnable.run(values, given or None, seen)
 
     def typed_for(self, values: Mapping[str, Any]) -> tuple[TypedKernel, dict[str, Any]]:
         """The typed kernel that a call with these values means, and its arguments: what the reference evaluates."""
@@ -82,7 +84,7 @@ class JitKernel:
         static = {name: value for name, value in values.items() if name in self._static}
         arguments = {name: value for name, value in values.items() if name not in self._static}
         self._fingerprints(arguments)
-        instance = self._specialisation(arguments, static, find("cpu", self._switches)).instance
+        instance = self._specialisation(arguments, static, find("cpu", self._switches), {}).instance
         return Job(self._source, self._checked.name, instance).typed(), arguments
 
     def _fingerprints(self, values: Mapping[str, Any]) -> Fingerprints:
@@ -97,10 +99,11 @@ class JitKernel:
         return Fingerprints(tuple(marks), pointers)
 
     def _remember(
-        self, key: Any, values: Mapping[str, Any], static: Mapping[str, Any], target: str, device: str | None
-    ) -> Runnable:
+        self, key: Any, values: Mapping[str, Any], static: Mapping[str, Any], target: str, device: str | None,
+        given: Mapping[str, Any],
+    ) -> Runnable:  # fmt: skip
         row = find(target, self._switches)
-        compiled = self._suited(self._specialisation(values, static, row, careful=key[3]), values)
+        compiled = self._suited(self._specialisation(values, static, row, given), {**values, **given})
         runnable = compiled.program(device_for(row, device))
         if len(self._known) >= PREPARED_LIMIT:
             self._known.clear()
@@ -108,15 +111,17 @@ class JitKernel:
         return runnable
 
     def _specialisation(
-        self, values: Mapping[str, Any], static: Mapping[str, Any], target: Target, careful: bool = False
+        self, values: Mapping[str, Any], static: Mapping[str, Any], target: Target, given: Mapping[str, Any]
     ) -> Specialisation:
-        """What a call is compiled for; ``careful``: nothing is assumed of where the outputs lie."""
+        """What a call is compiled for; ``given`` are the outputs that the caller brings, the others are allocated."""
         views = {name: view_of(values[name], name) for name in self._tensors}
-        self._check_ranks(views)
+        outputs = {name: view_of(value, name) for name, value in given.items()}
+        self._check_ranks(views | outputs)
         instance = self._instance({name: view.dtype for name, view in views.items()}, static)
-        layouts = self._layouts(views)
-        outputs = () if careful else tuple(output.name.id for output in self._checked.outputs)
-        return Specialisation(instance, target.name, layouts, facts_of(views, self._dims(views), target, outputs))
+        layouts = self._layouts(views | outputs)
+        allocated = [name for name in self._outputs if name not in given]
+        facts = facts_of(views | outputs, self._dims(views), target, allocated)
+        return Specialisation(instance, target.name, layouts, facts)
 
     def _dims(self, views: Mapping[str, TensorView]) -> dict[str, int]:
         """The dims that stand alone in the shape of an input."""
@@ -127,9 +132,13 @@ class JitKernel:
                     found.setdefault(size.id, extent)
         return found
 
+    def _declared(self, views: Mapping[str, TensorView]) -> list[tree.Param]:
+        """The declarations of the tensors in ``views``."""
+        return [item for item in (*self._checked.tensors, *self._checked.outputs) if item.name.id in views]
+
     def _check_ranks(self, views: Mapping[str, TensorView]) -> None:
         """Before anything is compiled for tensors that cannot fit."""
-        for tensor in self._checked.tensors:
+        for tensor in self._declared(views):
             name, rank = tensor.name.id, len(tensor.shape or ())
             if len(views[name].shape) != rank:
                 raise CallError("TW1003", f"argument {name} has the wrong rank", argument=name,
@@ -146,18 +155,18 @@ class JitKernel:
     def _layouts(self, views: Mapping[str, TensorView]) -> tuple[tuple[str, str], ...]:
         """How the tensors lie that the declaration leaves free and that are not row-major."""
         found = {}
-        for tensor in self._checked.tensors:
+        for tensor in self._declared(views):
             layout = layout_of(views[tensor.name.id])
             if tensor.layout is None and layout != "row":
                 found[tensor.name.id] = layout
         return tuple(sorted(found.items()))
 
     def _suited(self, wanted: Specialisation, values: Mapping[str, Any]) -> Compiled:
-        """The compiled kernel; without 32-bit indices where an output or workspace, known only now, is too large."""
+        """The compiled kernel; without 32-bit indices where a workspace or a new output, known only now, is too large."""
         compiled = self._compiled(wanted)
         if INDEX32 not in wanted.facts:
             return compiled
-        views = {name: view_of(values[name], name) for name in self._tensors}
+        views = {name: view_of(values[name], name) for name in (*self._tensors, *self._outputs) if name in values}
         dims = bind_dims(compiled.plan, views)
         if holds(INDEX32, dims, views, made_elements(compiled.plan, dims, views)):
             return compiled
@@ -216,21 +225,12 @@ class Namespace:
         return f"<kernels of {self._name}: {', '.join(self._kernels)}>"
 
 
-def _is_aligned(out: Any) -> bool:
-    """Whether all tensors that the caller gave for the outputs lie at aligned addresses."""
-    given = out.values() if isinstance(out, Mapping) else out if isinstance(out, tuple | list) else (out,)
-    try:
-        return all(fingerprint(value, "out")[1] % ALIGNMENT == 0 for value in given if value is not None)
-    except CallError:  # the launcher says what is wrong with it, and knows its name
-        return True
-
-
 def facts_of(
     views: Mapping[str, TensorView], dims: Mapping[str, int], target: Target, outputs: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Which facts of the kinds that ``target`` specialises on are true of these tensors and dims, sorted.
 
-    ``outputs`` are known to be aligned.
+    ``outputs`` are allocated by us, and so aligned.
     """
     found: list[str] = []
     if "aligned" in target.specialises:

@@ -21,10 +21,10 @@ from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.sources import Program
 from tilewright.compiler.specialise import digest, with_dims, with_layouts
 from tilewright.compiler.target import Target, find
-from tilewright.compiler.unsupported import refusal, unused
+from tilewright.compiler.unsupported import oversized, refusal, unused
 from tilewright.compiler.version import source_digest, versions
 from tilewright.dialect import ods
-from tilewright.dialect.faults import InternalFault, Unsupported
+from tilewright.dialect.faults import ExceedsTarget, InternalFault, Unsupported
 from tilewright.passes.base import Instrument
 from tilewright.passes.tile.written import UnusedSetting
 from tilewright.runtime import artifact as artifacts
@@ -110,20 +110,22 @@ def _make(job: Job, kernel: TypedKernel, target: Target, switches: Switches, ins
         raise refusal(lacking, kernel, target.name) from lacking
     except UnusedSetting as lost:
         raise unused(lost.settings, kernel, target.name) from lost
+    except ExceedsTarget as excess:
+        raise oversized(excess, kernel, target.name) or _fault(excess, job, kernel, target, switches) from excess
     except (InternalFault, AssertionError, LookupError, AttributeError, TypeError, NotImplementedError) as fault:
-        raise CompilerFault(
-            f"{type(fault).__name__}: {fault}", _leave_folder(fault, job, kernel, target, switches)
-        ) from fault
+        raise _fault(fault, job, kernel, target, switches) from fault
     return Artifact(built.plan, target.description(), built.code, built.notes, versions())
 
 
-def _leave_folder(
-    fault: BaseException, job: Job, kernel: TypedKernel, target: Target, switches: Switches
-) -> Path | None:
+def _fault(fault: BaseException, job: Job, kernel: TypedKernel, target: Target, switches: Switches) -> CompilerFault:
+    """A mistake of ours, with the folder that repeats it."""
     case = crash.Case(
-        job.program.source.text, job.kernel, job.target, job.instance, dict(job.dims), job.settings.disabled
-    )
-    return crash.write(fault, case, _texts(job, kernel, target), switches, switches.crash_dir or _home() / "crashes")
+        job.program.source.text, job.kernel, job.target, job.instance, dict(job.dims), job.settings.disabled,
+        job.program.imports,
+    )  # fmt: skip
+    home = switches.crash_dir or _home() / "crashes"
+    folder = crash.write(fault, case, _texts(job, kernel, target), switches, home)
+    return CompilerFault(f"{type(fault).__name__}: {fault}", folder)
 
 
 def _texts(job: Job, kernel: TypedKernel, target: Target) -> dict[str, str]:
@@ -151,6 +153,8 @@ def artifact_of_ir(
             raise CallError("TW1207", f"this IR cannot be compiled for {target.name}: {lacking}") from lacking
         except UnusedSetting as lost:
             raise CallError("TW0611", f"for {target.name}, {lost}") from lost
+        except ExceedsTarget as excess:
+            raise CallError("TW0612", str(excess)) from excess
     return Artifact(built.plan, target.description(), built.code, built.notes, versions())
 
 

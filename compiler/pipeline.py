@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tilewright.compiler.assumptions import required
 from tilewright.compiler.back_ends import Built, gpu, native
 from tilewright.compiler.emit import emit
 from tilewright.compiler.explain import reasons
@@ -31,14 +32,14 @@ from tilewright.passes.tensor.partition import Partition
 from tilewright.passes.tensor.siblings import Siblings
 from tilewright.passes.tensor.simplify import Simplify
 from tilewright.passes.tile.bounds import SplitEdges
-from tilewright.passes.tile.facts import StateFacts
+from tilewright.passes.tile.facts import PROMISED, StateFacts, attach_facts
 from tilewright.passes.tile.tile import TileLaunches
 from tilewright.passes.tile.written import WRITTEN, Setting, attach_settings, attached_settings
 from tilewright.runtime.errors import CallError
 from tilewright.runtime.plan import Plan
 
 LEVELS = ("tensor", "plan", "tile", "tile-gpu")
-CARRIED = (ATTRIBUTE, WRITTEN)
+CARRIED = (ATTRIBUTE, WRITTEN, PROMISED)
 """Module attributes that every level has."""
 
 
@@ -64,7 +65,9 @@ def compile_typed(
     """Compile a typed kernel: emit it, optimise and partition it, tile it, and hand it to the target's back end."""
     with ods.session():
         module = emit(kernel)
-        attach(module, interface_of(kernel, dims))
+        interface = interface_of(kernel, dims)
+        attach(module, interface)
+        attach_facts(module, (*settings.facts, *required(interface.checks, target)))
         attach_settings(module, written_for(kernel, target))
         return compile_module(module, "tensor", target, settings, instrument)
 
@@ -136,7 +139,7 @@ def road(target: Target, settings: Settings, written: tuple[Setting, ...] = ()) 
         ("tile", [TileLaunches(target.machine, settings.schedules, written), SplitEdges()]),
     ]
     if target.gpu is not None:
-        stages.append(("tile-gpu", [StateFacts(settings.facts), AssignLayouts(warps=target.machine.warps)]))
+        stages.append(("tile-gpu", [StateFacts(), AssignLayouts(warps=target.machine.warps)]))
     return [(level, enabled(passes, settings.disabled)) for level, passes in stages]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tilewright.compiler.language import limits
 from tilewright.compiler.language.frontend import CheckedKernel, Module, load_module
+from tilewright.compiler.language.read import read_source
 from tilewright.compiler.language.span import Source
 from tilewright.runtime.errors import CallError
 
@@ -20,6 +20,14 @@ class Program:
     source: Source
     folder: Path | None
     module: Module = field(compare=False, repr=False)
+
+    @property
+    def imports(self) -> dict[str, str]:
+        """The texts below ``folder`` that the source imports, by their path in it."""
+        if self.folder is None:
+            return {}
+        root = self.folder.resolve()
+        return {str(Path(one.name).relative_to(root)): one.text for one in self.module.imported}
 
     def kernel(self, name: str | None) -> CheckedKernel:
         """The kernel called ``name``, or the only one (``CallError`` TW1014 otherwise)."""
@@ -43,15 +51,16 @@ def program(given: str | Path) -> Program:
     return from_text(given)
 
 
-def from_file(path: Path) -> Program:
+def source_of(path: Path) -> Source:
+    """The text of a file; ``CallError`` TW1014 where there is none, ``SourceErrors`` where it is no text."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            text = file.read(limits.SOURCE_CHARACTERS + 1)
+        return read_source(path)
     except OSError as cause:
         raise CallError("TW1014", f"cannot read {path}: {cause.strerror}", argument="path") from cause
-    except UnicodeDecodeError as cause:
-        raise CallError("TW1014", f"{path} is not text in UTF-8", argument="path", found=str(cause.reason)) from cause
-    source = Source(str(path), text)
+
+
+def from_file(path: Path) -> Program:
+    source = source_of(path)
     folder = path.resolve().parent
     return Program(source, folder, load_module(source, folder))
 

@@ -17,6 +17,14 @@ class PassFault(InternalFault):
     """A pass changed what the program means, or left IR that does not verify."""
 
 
+class ExceedsTarget(InternalFault):
+    """A launch needs more of ``what`` than the target has: a written schedule may ask for it, our rule may not."""
+
+    def __init__(self, launch: str, what: str, needed: int, most: int) -> None:
+        super().__init__(f"{launch} takes {needed:,} {what}, and the target has {most:,}")
+        self.what, self.needed, self.most = what, needed, most
+
+
 class Unsupported(Exception):
     """A valid program needs ``what`` (a noun phrase), but the target has no code for it: an error of the user's."""
 

@@ -18,6 +18,7 @@ from tilewright.dialect.faults import InternalFault, PassFault
 from tilewright.dialect.legality import check_level
 from tilewright.dialect.mlir import ir, passmanager
 from tilewright.dialect.printing import dump
+from tilewright.dialect.upstream import run_upstream, told
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,9 @@ class NativePass(Pass):
 
     def run(self, module: Any) -> Any:
         try:
-            self._manager().run(module.operation)
-        except ir.MLIRError as error:
-            told = "; ".join(f"{d.message} at {d.location}" for d in error.error_diagnostics) or str(error)
-            raise PassFault(f"in pass {self.pipeline}: {told}") from error
+            run_upstream(self.pipeline, module)
+        except InternalFault as fault:
+            raise PassFault(f"in pass {self.pipeline}: {fault}") from fault
         return module
 
 
@@ -203,8 +203,7 @@ def _verify(step: Pass, module: Any) -> None:
     try:
         module.operation.verify()
     except ir.MLIRError as error:
-        told = "; ".join(f"{d.message} at {d.location}" for d in error.error_diagnostics) or str(error)
-        raise PassFault(f"pass {step.title} left IR that does not verify: {told}") from error
+        raise PassFault(f"pass {step.title} left IR that does not verify: {told(error)}") from error
 
 
 def run_passes(module: Any, passes: Sequence[Pass], instrument: Instrument | None = None) -> Any:

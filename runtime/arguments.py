@@ -51,29 +51,27 @@ def check_names(kernel: str, arguments: Sequence[Argument], values: Mapping[str,
                             expected=", ".join(known), found=", ".join(values) or "no arguments")  # fmt: skip
 
 
-def split_outputs(plan: Plan, out: Any) -> dict[str, Any]:
+def split_outputs(kernel: str, names: Sequence[str], out: Any) -> dict[str, Any]:
     """What ``out=`` gives, by output name: a tensor for one output, a tuple or a mapping for several (TW1011)."""
-    names = [output.name for output in plan.outputs]
     if out is None:
         return {}
     if isinstance(out, Mapping):
         unknown = [name for name in out if name not in names]
         if unknown:
-            raise _bad_out(plan, f"{unknown[0]!r} is no output")
+            raise _bad_out(kernel, names, f"{unknown[0]!r} is no output")
         return dict(out)
     if isinstance(out, tuple | list):
         if len(out) != len(names):
-            raise _bad_out(plan, f"{len(out)} tensors")
+            raise _bad_out(kernel, names, f"{len(out)} tensors")
         return dict(zip(names, out, strict=True))
     if len(names) != 1:
-        raise _bad_out(plan, type(out).__name__)
+        raise _bad_out(kernel, names, type(out).__name__)
     return {names[0]: out}
 
 
-def _bad_out(plan: Plan, found: str) -> CallError:
-    expected = "(" + ", ".join(output.name for output in plan.outputs) + ")"
-    return CallError("TW1011", f"out= does not match the outputs of {plan.kernel}", argument="out",
-                     expected=expected, found=found)  # fmt: skip
+def _bad_out(kernel: str, names: Sequence[str], found: str) -> CallError:
+    return CallError("TW1011", f"out= does not match the outputs of {kernel}", argument="out",
+                     expected=f"({', '.join(names)})", found=found)  # fmt: skip
 
 
 def check_call(plan: Plan, views: Mapping[str, TensorView], device: str) -> dict[str, int]:

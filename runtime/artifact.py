@@ -1,8 +1,8 @@
 """Owns the ``.twk`` file: a compiled kernel that runs without the compiler.
 
 It is a plain zip: ``manifest.json`` (format, target, the tools' versions, a SHA-256 of each other member),
-``plan.json``, the code (``code.o``, ``code.ptx``, ``code.cubin``), a C header, and notes such as the schedule. Equal
-artifacts give equal bytes. The same bytes are the payload of a cache entry.
+``plan.json``, the code (``code.o``, ``code.ptx``, ``code.cubin``), and notes such as the schedule. Equal artifacts give
+equal bytes. The same bytes are the payload of a cache entry.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Artifact:
     """A plan with its code.
 
     ``target`` is the row of the target as plain text values (``name``, ``arch``, ``cpu``, ``features``), ``code`` maps
-    a form (``o``, ``ptx``, ``cubin``) to bytes, ``notes`` a file name to text (schedule, resources, header).
+    a form (``o``, ``ptx``, ``cubin``) to bytes, ``notes`` a file name to text (schedule, resources).
     """
 
     plan: Plan

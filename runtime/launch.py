@@ -131,6 +131,7 @@ class Program:
         self._names = tuple(argument.name for argument in plan.inputs)
         self._tensors = tuple(argument for argument in plan.arguments if argument.shape is not None)
         self._inputs = tuple(argument.name for argument in self._tensors if argument.role != "out")
+        self._outputs_named = tuple(argument.name for argument in self.plan.outputs)
         self._scalars = tuple(
             (argument.name, argument.default, encoder(argument.name, argument.dtype))
             for argument in plan.arguments
@@ -149,7 +150,7 @@ class Program:
 
     def run(self, values: Mapping[str, Any], out: Any = None, seen: Fingerprints | None = None) -> Any:
         """The call with its inputs by name; ``seen`` are the inputs' fingerprints where the caller took them."""
-        given = split_outputs(self.plan, out) if out is not None else {}
+        given = split_outputs(self.plan.kernel, self._outputs_named, out) if out is not None else {}
         marks, pointers = self._with_outputs(seen or self._fingerprints(values), given)
         prepared = self._prepared.get(marks)
         if prepared is None or len(values) != len(self._names):

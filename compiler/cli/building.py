@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import typer
 
 from tilewright.compiler import driver
+from tilewright.compiler.assumptions import allocated
 from tilewright.compiler.cli.options import split_file
 from tilewright.compiler.cli.values import parse_consts, parse_dims, parse_pairs
 from tilewright.compiler.driver import Compiled
@@ -101,10 +102,10 @@ def _apart(wish: Wish, loaded: Program, kernel: str | None) -> Artifact:
 def job_of(wish: Wish, loaded: Program, kernel: str | None) -> Job:
     """The compilation that the options describe."""
     checked = loaded.kernel(kernel)
-    find(wish.target, wish.switches)
+    settings = replace(wish.settings, facts=allocated(checked, find(wish.target, wish.switches)))
     instance = driver.instance_of(checked, parse_pairs(wish.types, "--type"), parse_consts(wish.consts))
     dims = tuple(sorted(parse_dims(wish.dims).items()))
-    return Job(loaded, checked.name, instance, wish.target, (), dims, wish.settings)
+    return Job(loaded, checked.name, instance, wish.target, (), dims, settings)
 
 
 def _instrument(wish: Wish) -> Instrument:

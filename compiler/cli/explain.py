@@ -30,7 +30,8 @@ def explain(
         if compiled is None:
             return None
         typer.echo(compiled.plan)
-        typer.echo(f"\n{compiled.artifact.notes.get('explain.txt', '')}", nl=False)
+        notes = compiled.artifact.notes
+        typer.echo(f"\n{notes.get('explain.txt', '')}{notes.get('remarks.txt', '')}", nl=False)
         for launch, figures in compiled.resources.items():
             typer.echo(f"{launch}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
 

@@ -11,7 +11,7 @@ import typer
 from tilewright.compiler.cli import options
 from tilewright.compiler.cli.report import ErrorFormat, Exit, reported
 from tilewright.compiler.language.format import format_source
-from tilewright.runtime.errors import CallError
+from tilewright.compiler.sources import source_of
 
 Files = Annotated[list[str], typer.Argument(metavar="FILE...", help=".tw files; - reads from stdin and prints")]
 Only = Annotated[bool, typer.Option("--check", help="change nothing; exit code 4 if a file would change")]
@@ -32,10 +32,7 @@ def _format(file: str, check: bool) -> bool:
     if file == "-":
         typer.echo(format_source(sys.stdin.read(), "<stdin>"), nl=False)
         return False
-    try:
-        before = Path(file).read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as cause:
-        raise CallError("TW1014", f"cannot read {file}: {cause}", argument=file) from cause
+    before = source_of(Path(file)).text
     after = format_source(before, file)
     if after == before:
         return False

@@ -59,10 +59,11 @@ class CheckedKernel:
 
 @dataclass(frozen=True)
 class Module:
-    """A loaded file."""
+    """A loaded file; ``imported`` are the texts below its folder that it was read with."""
 
     source: Source
     kernels: Mapping[str, CheckedKernel]
+    imported: tuple[Source, ...] = ()
 
 
 def load_module(source: Source, folder: Path | None = None) -> Module:
@@ -72,7 +73,8 @@ def load_module(source: Source, folder: Path | None = None) -> Module:
     """
     problems = Problems()
     with _deep_recursion():
-        loaded = Modules(problems).load(source, folder)
+        modules = Modules(problems)
+        loaded = modules.load(source, folder)
         kernels = {}
         for name, found in loaded.kernels.items():
             checked = _checked(found, problems)
@@ -81,7 +83,7 @@ def load_module(source: Source, folder: Path | None = None) -> Module:
                 _check_representatives(checked, problems)
     _drop_consequences(problems)
     problems.stop_if_any()
-    return Module(source, kernels)
+    return Module(source, kernels, modules.imported)
 
 
 def instantiate(checked: CheckedKernel, instance: typed.Instance) -> typed.TypedKernel:

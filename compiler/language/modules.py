@@ -14,8 +14,10 @@ from tilewright.compiler.language import limits, tree
 from tilewright.compiler.language.check.problems import Problems, note, replaced
 from tilewright.compiler.language.check.vocabulary import CONSTANTS, FUNCTIONS, INDEXED, suggestion
 from tilewright.compiler.language.definitions import check_definitions
+from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.expand import Definition
 from tilewright.compiler.language.parse import parse_items
+from tilewright.compiler.language.read import read_source
 from tilewright.compiler.language.span import Source, Span
 from tilewright.compiler.language.typed import DTYPES
 
@@ -61,6 +63,11 @@ class Modules:
         visible.update(self._macros(file, visible))
         self._kernels(file, visible, kernels)
         return LoadedFile(source, visible, kernels)
+
+    @property
+    def imported(self) -> tuple[Source, ...]:
+        """The texts of the imported files that are not the library's."""
+        return tuple(file.source for path, file in self._loaded.items() if not path.is_relative_to(LIBRARY))
 
     # ------------------------------------------------------------ what a file defines
 
@@ -185,13 +192,14 @@ class Modules:
 
     def _read(self, path: Path, one: tree.Import) -> Source | None:
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                text = file.read(limits.SOURCE_CHARACTERS + 1)
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"module `{path.stem}` cannot be read"
-            self.problems.add("TW0205", _module_span(one), message, notes=note(None, str(error)))
-            return None
-        return Source(str(path), text)
+            return read_source(path)
+        except OSError as error:
+            reason = str(error)
+        except SourceErrors as error:
+            reason = error.diagnostics[0].message
+        message = f"module `{path.stem}` cannot be read"
+        self.problems.add("TW0205", _module_span(one), message, notes=note(None, reason))
+        return None
 
 
 def _broken(name: tree.Name) -> Definition:

@@ -13,15 +13,16 @@ CODE = "TW0128"
 
 
 def read_source(path: str | Path) -> Source:
-    """The source in the file ``path``; raises ``SourceErrors`` for what is no regular file of UTF-8 text."""
-    name = str(path)
-    try:
-        if not Path(path).is_file():
-            raise _refused(name, "there is no such file" if not Path(path).exists() else "this is no regular file")
-        with Path(path).open("rb") as stream:
-            raw = stream.read(limits.SOURCE_CHARACTERS * BYTES_PER_CHARACTER + 1)
-    except OSError as error:
-        raise _refused(name, f"the file cannot be read: {error.strerror}") from error
+    """The source in the file ``path``.
+
+    Raises:
+        OSError: there is no such file, or it may not be read. SourceErrors: it is no regular file of UTF-8 text.
+    """
+    name, place = str(path), Path(path)
+    if place.exists() and not place.is_file():  # never opened: a pipe would block
+        raise _refused(name, "this is no regular file")
+    with place.open("rb") as stream:
+        raw = stream.read(limits.SOURCE_CHARACTERS * BYTES_PER_CHARACTER + 1)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

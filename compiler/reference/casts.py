@@ -83,11 +83,10 @@ def _unit(dtype: str) -> float:
 
 
 def bitcast(value: Value, dtype: str) -> Value:
-    """The bits of ``value`` read as ``dtype`` of the same width."""
+    """The bits of ``value`` read as ``dtype`` of the same width; which bits a NaN has is left open."""
     bits = narrow(value.data, value.dtype).view(NUMPY[dtype])
     unsure = either(value.unsure, None if value.error is None else some(value.error > 0))
     if value.dtype in UNIT:
-        unsure = either(
-            unsure, some(~representable(value.data) & ~np.isnan(value.data)) if value.dtype == "f32" else None
-        )
+        unsure = either(unsure, some(np.isnan(value.data)))
+        unsure = either(unsure, some(~representable(value.data)) if value.dtype == "f32" else None)
     return Value(dtype, bits.astype(working_type(dtype)), None, unsure, value.fault)

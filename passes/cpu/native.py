@@ -13,7 +13,8 @@ from typing import Any
 
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.legality import check_level
-from tilewright.dialect.mlir import dialect, passmanager
+from tilewright.dialect.mlir import dialect
+from tilewright.dialect.upstream import run_upstream
 from tilewright.passes.cpu import lower as lowering
 from tilewright.passes.cpu.target import CpuTarget
 
@@ -56,7 +57,7 @@ def compile_native(module: Any, host: CpuTarget) -> NativeCode:
 
 def to_llvm_ir(module: Any) -> str:
     """LLVM IR text of a machine-level module; converts it in place."""
-    passmanager.PassManager.parse(f"builtin.module({','.join(CONVERSIONS)})").run(module.operation)
+    run_upstream(",".join(CONVERSIONS), module)
     check_level(module, "llvm")
     return str(dialect("llvm").translate_module_to_llvmir(module.operation))
 

@@ -21,7 +21,7 @@ from tilewright.passes.gpu.divisors import Divisors
 from tilewright.passes.gpu.memory import GlobalView
 from tilewright.passes.gpu.place import Placement, Threads
 from tilewright.passes.gpu.registers import Registers
-from tilewright.passes.machine.elements import machine_type
+from tilewright.passes.machine.elements import machine_type, storage_bytes
 from tilewright.passes.machine.emit import Emitter
 
 
@@ -137,7 +137,7 @@ class Accesses:
         """How many neighbouring slots every access may take."""
         if access.gathers or access.guarded or access.checked or access.active is not None:
             return 1
-        width = memory.VECTOR_BYTES // memory.element_bytes(view.element)
+        width = memory.VECTOR_BYTES // storage_bytes(view.element)
         last = len(rows) - 1
         for d, row in enumerate(rows):
             parts = [self.divisors.of(old.offsets[d])]
@@ -147,7 +147,7 @@ class Accesses:
         for axis, limit in old.limits:
             if rows[last][axis]:
                 width = math.gcd(width, self.divisors.of(limit))
-        width = math.gcd(width, max(1, view.alignment // memory.element_bytes(view.element)))
+        width = math.gcd(width, max(1, view.alignment // storage_bytes(view.element)))
         while width > 1 and not _groups(along, others, width):
             width //= 2
         return max(1, width)

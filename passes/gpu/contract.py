@@ -20,7 +20,7 @@ from tilewright.passes.gpu import memory
 from tilewright.passes.gpu.assign_layouts import contraction_axes, fragment_plan
 from tilewright.passes.gpu.layouts import REGISTER, WARPS, WarpGrid, sliced, slots, warp_grid
 from tilewright.passes.gpu.memory import SharedBuffer
-from tilewright.passes.gpu.place import Threads
+from tilewright.passes.gpu.place import Offset, Threads
 from tilewright.passes.gpu.registers import Registers
 from tilewright.passes.machine.elements import is_half, to_f32
 from tilewright.passes.machine.emit import Emitter
@@ -43,14 +43,16 @@ class Staged:
 
 
 class Contractions:
-    """Lowers ``tile.contract``."""
+    """Lowers ``tile.contract``; ``remarks`` name products of 16-bit floats that miss the tensor cores."""
 
     def __init__(self, emitter: Emitter, threads: Threads, shared_load: Any) -> None:
         self.emitter, self.threads, self.shared_load = emitter, threads, shared_load
+        self.remarks: list[str] = []
 
     def contract(self, op: Any, a: Registers | Staged, b: Registers | Staged, acc: Registers) -> Registers:
         plan = fragment_plan(op, self.threads.warps)
         if plan is None:
+            self._remark(op, a)
             return self._products(op, self._loaded(a), self._loaded(b), acc)
         axes = contraction_axes(op)
         assert axes is not None
@@ -64,6 +66,11 @@ class Contractions:
         right = self._fragments("b", b, b_axes == (column, k), block)
         kind = "bf16" if isinstance(a.element, ir.BF16Type) else "f16"
         return self._multiply(left, right, acc, block, kind)
+
+    def _remark(self, op: Any, factor: Registers | Staged) -> None:
+        if is_half(factor.element):
+            sizes = "x".join(str(size) for _, size in sorted(self._sizes(op).items()))
+            self.remarks.append(f"multiply-adds: a tile of {sizes} has no fragments for {self.threads.warps} warps")
 
     @staticmethod
     def _sizes(op: Any) -> dict[int, int]:
@@ -111,9 +118,9 @@ class Contractions:
                 found[first * wide + part][step] = words[part * width : (part + 1) * width]
         return found
 
-    def _ldmatrix(self, buffer: SharedBuffer, base: Any, constant: int, transposed: bool) -> list[Any]:
+    def _ldmatrix(self, buffer: SharedBuffer, thread: Offset, constant: int, transposed: bool) -> list[Any]:
         e = self.emitter
-        pointer = self.pointer(buffer, base, constant)
+        pointer = self.pointer(buffer, thread, constant)
         result = ir.Type.parse("!llvm.struct<(i32, i32, i32, i32)>")
         attributes = {
             "num": ir.IntegerAttr.get(e.i32, 4),
@@ -124,12 +131,12 @@ class Contractions:
         words = e.op("nvvm.ldmatrix", [result], [pointer], attributes).results[0]
         return self._unpacked(words, e.i32, 4)
 
-    def pointer(self, buffer: SharedBuffer, base: Any, constant: int) -> Any:
-        """The address of the element at ``base xor constant`` of a stage buffer."""
+    def pointer(self, buffer: SharedBuffer, thread: Offset, constant: int) -> Any:
+        """The address of the element of a stage buffer where ``thread`` and ``constant`` lead."""
         e = self.emitter
         offset: Any = constant
-        if base is not None:
-            offset = e.same("arith.xori", base, e.constant(e.index, constant)) if constant else base
+        if thread.base is not None:
+            offset = e.same(thread.join, thread.base, e.constant(e.index, constant)) if constant else thread.base
         start = memory.advance(e, memory.shared_base(e), e.i8, buffer.start)
         return memory.advance(e, start, buffer.element, offset)
 

@@ -48,6 +48,7 @@ class Kernel:
     threads: int
     shared_bytes: int
     sites: tuple[str, ...] = ()  # the places of its run-time checks, by number from 1
+    remarks: tuple[str, ...] = ()  # for people: how buffers are filled, what misses the tensor cores
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,8 @@ class _Kernel:
 
     def build(self) -> Kernel:
         self.lower_block(self.block)
-        return Kernel(self.name, 32 * self.warps, self.shared_bytes, tuple(self.sites))
+        remarks = dict.fromkeys((*self.staging.remarks, *self.contractions.remarks))
+        return Kernel(self.name, 32 * self.warps, self.shared_bytes, tuple(self.sites), tuple(remarks))
 
     def lower_block(self, block: Any) -> None:
         for op in ods.ops_of(block):

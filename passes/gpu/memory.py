@@ -1,7 +1,6 @@
 """Owns the thread's view of memory: views in global memory, stage buffers in shared memory, typed pointers into both.
 
-Elements are moved in their storage type: 16-bit floats as ``i16``, bools and bytes as ``i8`` (LLVM packs vectors of
-``i1`` into bits), an ``index`` as ``i64``.
+Elements are moved in their storage type: 16-bit floats as ``i16``, bools and bytes as ``i8``, indices as ``i64``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import Any
 
 from tilewright.dialect.layout import Layout
 from tilewright.dialect.mlir import ir
-from tilewright.passes.machine.elements import from_storage, storage_type, to_storage
+from tilewright.passes.machine.elements import from_storage, storage_bytes, storage_type, to_storage
 from tilewright.passes.machine.emit import Emitter
 
 GLOBAL, SHARED = 1, 3
@@ -46,13 +45,6 @@ class SharedBuffer:
     bytes_each: int
 
 
-def element_bytes(element: Any) -> int:
-    """Bytes of an element in memory."""
-    if isinstance(element, ir.IndexType):
-        return 8
-    return max(1, int(element.width) // 8)
-
-
 def pointer_type(space: int) -> Any:
     return ir.Type.parse(f"!llvm.ptr<{space}>")
 
@@ -78,7 +70,7 @@ def advance(e: Emitter, pointer: Any, element: Any, count: Any) -> Any:
 def load(e: Emitter, pointer: Any, element: Any, count: int) -> list[Any]:
     """``count`` neighbouring elements by one access, which they must be aligned to."""
     scalar = storage_type(e, element)
-    alignment = ir.IntegerAttr.get(e.i64, element_bytes(element) * count)
+    alignment = ir.IntegerAttr.get(e.i64, storage_bytes(element) * count)
     if count == 1:
         return [from_storage(e, e.value("llvm.load", scalar, pointer, alignment=alignment), element)]
     vector = e.value("llvm.load", e.vector_type(count, scalar), pointer, alignment=alignment)
@@ -87,7 +79,7 @@ def load(e: Emitter, pointer: Any, element: Any, count: int) -> list[Any]:
 
 def store(e: Emitter, values: list[Any], pointer: Any, element: Any) -> None:
     """Store neighbouring elements by one access, which they must be aligned to."""
-    alignment = ir.IntegerAttr.get(e.i64, element_bytes(element) * len(values))
+    alignment = ir.IntegerAttr.get(e.i64, storage_bytes(element) * len(values))
     stored = [to_storage(e, value, element) for value in values]
     value = stored[0] if len(stored) == 1 else e.from_lanes(stored)
     e.op("llvm.store", [], [value, pointer], {"alignment": alignment})

@@ -6,10 +6,12 @@ computed once a kernel, the constants are known (layouts of threads never let tw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.layout import Layout
 from tilewright.passes.gpu.layouts import LANE, WARPS, slots
 from tilewright.passes.machine.emit import Emitter
@@ -24,6 +26,18 @@ class Placement:
     steps: tuple[int, ...]  # what divides the base of each axis (0: it is 0)
 
 
+@dataclass(frozen=True)
+class Offset:
+    """What lane and warp contribute to an offset (an index value, None for 0), and how the registers' part joins it.
+
+    ``join`` is ``arith.xori`` or ``arith.addi``; ``step`` divides the contribution (0: it is 0).
+    """
+
+    base: Any
+    join: str
+    step: int
+
+
 class Threads:
     """Lane and warp of this thread, and placements under layouts (each built once)."""
 
@@ -33,7 +47,7 @@ class Threads:
         self.lane = emitter.same("arith.andi", thread, emitter.constant(emitter.index, 31))
         self.warp = emitter.same("arith.shrui", thread, emitter.constant(emitter.index, 5))
         self._placements: dict[Layout, Placement] = {}
-        self._offsets: dict[Layout, Any] = {}
+        self._offsets: dict[Layout, Offset] = {}
 
     def place(self, layout: Layout) -> Placement:
         if layout not in self._placements:
@@ -65,24 +79,25 @@ class Threads:
     def _constant(self, value: int) -> Any:
         return self.emitter.constant(self.emitter.index, value)
 
-    def offset(self, layout: Layout) -> Any:
-        """The exclusive or of what lane and warp contribute to a layout onto ``offset`` (index; None for 0)."""
+    def offset(self, layout: Layout) -> Offset:
+        """What lane and warp contribute to a layout onto ``offset``."""
         if layout not in self._offsets:
             self._offsets[layout] = self._offset(layout)
         return self._offsets[layout]
 
-    def _offset(self, layout: Layout) -> Any:
+    def _offset(self, layout: Layout) -> Offset:
         weights = [weight for _, _, weight in layout.result_digits]
-        total = None
+        total, join, step = None, joined_by(layout), 0
         for name, value in ((LANE, self.lane), (WARPS, self.warp)):
             place = 1
             for digit in layout.source(name).digits:
                 mask = sum(weights[t] for t in digit.targets)
                 if mask:
                     part = self._digits(value, place, digit.count, mask)
-                    total = part if total is None else self._at_top("arith.xori", total, part)
+                    total = part if total is None else self._at_top(join, total, part)
+                    step = math.gcd(step, mask)
                 place *= digit.count
-        return total
+        return Offset(total, join, step)
 
     def is_owner(self, layout: Layout | None) -> Any:
         """True in the thread that stores an element when several hold copies; None when every thread has its own."""
@@ -102,6 +117,19 @@ class Threads:
     def _is_zero(self, value: Any, place: int, count: int) -> Any:
         with self.emitter.at(0):
             return self.emitter.compare_int("eq", self._digits(value, place, count, 1), self._constant(0))
+
+
+def joined_by(layout: Layout) -> str:
+    """How the parts of an offset are joined: bits that several digits flip by exclusive or, other digits by a sum.
+
+    Where all weights are powers of two, no digit reaches into another's bits, and exclusive or is right for both.
+    """
+    if all(weight & (weight - 1) == 0 for _, _, weight in layout.result_digits):
+        return "arith.xori"
+    moved = [target for source in layout.sources for digit in source.digits for target in digit.targets]
+    if len(moved) != len(set(moved)):
+        raise InternalFault(f"a swizzle around a size that is no power of two: {layout}")
+    return "arith.addi"
 
 
 def runs(layout: Layout, source: str, axis: int) -> list[tuple[int, int, int]]:

@@ -19,12 +19,15 @@ from typing import Any
 
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.legality import check_level
-from tilewright.dialect.mlir import dialect, ir, passmanager
+from tilewright.dialect.mlir import dialect, ir
+from tilewright.dialect.upstream import run_upstream
 
 LOWERING = (
     "gpu.module(canonicalize,cse,loop-invariant-code-motion,convert-scf-to-cf,convert-math-to-llvm,convert-to-llvm,"
     "reconcile-unrealized-casts,canonicalize,cse)"
 )
+DEBUG_LINES = "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly}"
+TO_PTX = "gpu-module-to-binary{format=isa}"
 LLVM_LEVEL = 2
 PTXAS_LEVEL = 3
 SERIALISED = re.compile(r"C75\d\d")
@@ -69,11 +72,8 @@ def target_attribute(chip: Chip) -> Any:
 def to_ptx(module: Any) -> str:
     """PTX of a thread-level module (which is converted in place); ``IllegalOp`` for what LLVM would abort on."""
     check_level(module, "thread")
-    passmanager.PassManager.parse(f"builtin.module({LOWERING})").run(module.operation)
-    passmanager.PassManager.parse(
-        "builtin.module(ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly})"
-    ).run(module.operation)
-    passmanager.PassManager.parse("builtin.module(gpu-module-to-binary{format=isa})").run(module.operation)
+    for pipeline in (LOWERING, DEBUG_LINES, TO_PTX):
+        run_upstream(pipeline, module)
     for op in module.body.operations:
         if op.operation.name == "gpu.binary":
             blob = dialect("gpu").ObjectAttr(op.operation.attributes["objects"][0]).object

@@ -16,6 +16,7 @@ from tilewright.passes.gpu import memory
 from tilewright.passes.gpu.layouts import LANE, WARPS, sliced, slots
 from tilewright.passes.gpu.place import Threads
 from tilewright.passes.gpu.registers import Registers
+from tilewright.passes.machine.elements import storage_bytes
 from tilewright.passes.machine.emit import Emitter
 
 FULL_MASK = -1
@@ -35,10 +36,10 @@ class Reductions:
         kept = tuple(a for a in range(len(layout.results)) if a not in axes)
         result = sliced(layout, kept) if kept else None
         columns = self._in_registers(tiles, kinds, unsigned, layout, kept)
-        for step in _digit_steps(layout, LANE, axes):
+        for step, _ in _moved_digits(layout, LANE, axes):  # 32 lanes: every digit is a bit
             columns = [self._merged(kinds, c, [self._shuffle(v, step) for v in c], unsigned) for c in columns]
-        for step in _digit_steps(layout, WARPS, axes):
-            columns = self._across_warps(columns, kinds, step, unsigned)
+        for step, count in _moved_digits(layout, WARPS, axes):
+            columns = [self._across_warps(c, kinds, step, count, unsigned) for c in columns]
         return [Registers(tuple(c[k] for c in columns), result, t.element) for k, t in enumerate(tiles)]
 
     def _in_registers(
@@ -104,35 +105,54 @@ class Reductions:
     # ------------------------------------------------------------ warps
 
     def _across_warps(
-        self, columns: list[list[Any]], kinds: Sequence[FoldKind], step: int, unsigned: bool
-    ) -> list[list[Any]]:
-        """Merge with the warp whose number differs in bit ``step``: every thread leaves its values and reads theirs."""
-        e = self.emitter
-        other = e.same("arith.xori", self.threads.warp, e.constant(e.index, step))
-        exchanged = [[self._exchange(v, other) for v in column] for column in columns]
-        return [self._merged(kinds, c, o, unsigned) for c, o in zip(columns, exchanged, strict=True)]
+        self, values: list[Any], kinds: Sequence[FoldKind], step: int, count: int, unsigned: bool
+    ) -> list[Any]:
+        """Merge the warps whose numbers differ in one digit: every thread leaves its values and reads the others'.
 
-    def _exchange(self, value: Any, other: Any) -> Any:
-        """The value that the same lane of warp ``other`` holds."""
+        Two warps exchange theirs; more are merged by each in the order of their numbers, so that all get equal bits.
+        """
+        others = self._pair(step) if count == 2 else self._group(step, count)
+        found = [self._exchange(value, others) for value in values]
+        merged = values if count == 2 else [held.pop(0) for held in found]
+        for theirs in zip(*found, strict=True):
+            merged = self._merged(kinds, merged, theirs, unsigned)
+        return merged
+
+    def _pair(self, step: int) -> list[Any]:
+        """The warp whose number differs in bit ``step``."""
         e = self.emitter
-        start = self.allocate(self.threads.warps * 32 * memory.element_bytes(value.type))
+        return [e.same("arith.xori", self.threads.warp, e.constant(e.index, step))]
+
+    def _group(self, step: int, count: int) -> list[Any]:
+        """The warps whose numbers differ from this one's in the digit of weight ``step``, itself among them."""
+        e = self.emitter
+        weight, radix = e.constant(e.index, step), e.constant(e.index, count)
+        digit = e.same("arith.remui", e.same("arith.divui", self.threads.warp, weight), radix)
+        first = e.same("arith.subi", self.threads.warp, e.same("arith.muli", digit, weight))
+        return [e.same("arith.addi", first, e.constant(e.index, k * step)) for k in range(count)]
+
+    def _exchange(self, value: Any, others: Sequence[Any]) -> list[Any]:
+        """The values that the same lane of each of the warps ``others`` holds."""
+        e = self.emitter
+        start = self.allocate(self.threads.warps * 32 * storage_bytes(value.type))
         pointer = memory.advance(e, memory.shared_base(e), e.i8, start)
         memory.barrier(e)
         memory.store(e, [value], memory.advance(e, pointer, value.type, self._thread(self.threads.warp)), value.type)
         memory.barrier(e)
-        return memory.load(e, memory.advance(e, pointer, value.type, self._thread(other)), value.type, 1)[0]
+        places = [memory.advance(e, pointer, value.type, self._thread(warp)) for warp in others]
+        return [memory.load(e, place, value.type, 1)[0] for place in places]
 
     def _thread(self, warp: Any) -> Any:
         e = self.emitter
         return e.same("arith.addi", e.same("arith.muli", warp, e.constant(e.index, 32)), self.threads.lane)
 
 
-def _digit_steps(layout: Layout, source: str, axes: Sequence[int]) -> list[int]:
-    """The weights of the binary digits of ``source`` that move only along dropped ``axes``."""
-    steps, place = [], 1
+def _moved_digits(layout: Layout, source: str, axes: Sequence[int]) -> list[tuple[int, int]]:
+    """The weight and radix of each digit of ``source`` that moves along dropped ``axes``."""
+    found, place = [], 1
     for digit in layout.source(source).digits:
         moved = {layout.result_digits[t][0] for t in digit.targets}
         if moved & set(axes):
-            steps.append(place)
+            found.append((place, digit.count))
         place *= digit.count
-    return steps
+    return found

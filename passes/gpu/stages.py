@@ -7,6 +7,7 @@ between two barriers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from tilewright.passes.gpu.access import coefficients
 from tilewright.passes.gpu.layouts import slots
 from tilewright.passes.gpu.memory import GlobalView, SharedBuffer
 from tilewright.passes.gpu.registers import Registers
+from tilewright.passes.machine.elements import storage_bytes
 
 CHUNK_BYTES = 16
 BANK_BYTES = 128
@@ -37,11 +39,12 @@ class Copy:
 
 
 class Stages:
-    """Stage buffers of one kernel."""
+    """Stage buffers of one kernel; ``remarks`` say how each loop's were filled, for people."""
 
     def __init__(self, kernel: Any, stages: int) -> None:
         self.kernel, self.stages = kernel, stages
         self.ring: dict[Any, SharedBuffer] = {}
+        self.remarks: list[str] = []
 
     @property
     def emitter(self) -> Any:
@@ -55,7 +58,7 @@ class Stages:
         shape = tuple(type_.shape)
         if not type_.has_static_shape:
             raise Unsupported("a buffer of a size that is known at launch", stage.location)
-        size = memory.element_bytes(type_.element_type)
+        size = storage_bytes(type_.element_type)
         count = 1
         for extent in shape:
             count *= extent
@@ -82,7 +85,7 @@ class Stages:
         placed = compose(buffer.layout, value.layout)
         base = self.kernel.threads.offset(placed)
         offsets = [o for (o,) in slots(placed)]
-        width = _run(offsets, CHUNK_BYTES // memory.element_bytes(buffer.element))
+        width = _run(offsets, base.step, CHUNK_BYTES // storage_bytes(buffer.element))
         for first in range(0, len(offsets), width):
             pointer = self.kernel.contractions.pointer(buffer, base, offsets[first])
             memory.store(self.emitter, list(value.values[first : first + width]), pointer, buffer.element)
@@ -92,7 +95,7 @@ class Stages:
         placed = compose(buffer.layout, layout)
         base = self.kernel.threads.offset(placed)
         offsets = [o for (o,) in slots(placed)]
-        width = _run(offsets, CHUNK_BYTES // memory.element_bytes(element))
+        width = _run(offsets, base.step, CHUNK_BYTES // storage_bytes(element))
         values: list[Any] = []
         for first in range(0, len(offsets), width):
             pointer = self.kernel.contractions.pointer(buffer, base, offsets[first])
@@ -103,7 +106,7 @@ class Stages:
         """The same tile in another layout, through shared memory."""
         assert value.layout is not None
         shape = value.layout.shape
-        size = memory.element_bytes(value.element)
+        size = storage_bytes(value.element)
         count = 1
         for extent in shape:
             count *= extent
@@ -116,30 +119,42 @@ class Stages:
     # ------------------------------------------------------------ pipelines
 
     def pipelines(self, loop: Any) -> bool:
-        """Whether the copies of a loop can run ahead of it."""
-        return self.stages > 1 and bool(self._copies(loop))
+        """Whether the copies of a loop can run ahead of it; what is in the way becomes a remark."""
+        stages = _stages_in(loop)
+        obstacles = [self._obstacle(stage) for stage in stages] if self.stages > 1 else ["one buffer is asked for"]
+        found = [text for text in obstacles if text]
+        if stages and found:
+            self.remarks.append(f"buffers are filled between barriers: {'; '.join(found)}")
+        return bool(stages) and not found
 
-    def _copies(self, loop: Any) -> list[Copy]:
-        """The stages of a loop, if all of them are copies that ``cp.async`` can do."""
-        body = ods.ops_of(loop.regions[0].blocks[0])
-        stages = [op for op in body if op.name == "tile.stage"]
-        copies = [copy for copy in map(copy_of, stages) if copy is not None and self._can_copy(copy)]
-        return copies if copies and len(copies) == len(stages) else []
+    def _obstacle(self, stage: Any) -> str:
+        """Why ``cp.async`` cannot fill a stage: it takes plain loads of 4 bytes at least. Empty if it can."""
+        copy = copy_of(stage)
+        view = tile.load_view(copy.load) if copy is not None else None
+        held = self.kernel.values.get(view.access.view) if view is not None else None
+        if copy is None or view is None or not isinstance(held, GlobalView):
+            return "what is staged is computed first"
+        name = self.kernel.divisors.arguments[view.access.view].name
+        if view.otherwise is not None or view.access.checked:
+            return f"{name} is checked, or has another value than 0 outside"
+        size = self._copy_bytes(copy)
+        if size < SMALLEST_COPY:
+            return f"{name} is copied by {size} bytes, since no fact says that its rows begin at multiples of more"
+        return ""
 
-    def _can_copy(self, copy: Copy) -> bool:
-        """A plain load of a view whose neighbours are known to be aligned to 4 bytes at least."""
-        view = tile.load_view(copy.load)
-        held = self.kernel.values.get(view.access.view)
-        if not isinstance(held, GlobalView) or view.otherwise is not None or view.access.checked:
-            return False
-        layout = self.kernel.tile_layout(copy.store.operands[0])
-        width = int(self.kernel.accesses.width(held, view.access, layout))
-        return width * memory.element_bytes(held.element) >= SMALLEST_COPY
+    def _copy_bytes(self, copy: Copy) -> int:
+        """How many neighbouring bytes one thread can copy at once."""
+        access = tile.load_view(copy.load).access
+        held = self.kernel.values[access.view]
+        width = self.kernel.accesses.width(held, access, self.kernel.tile_layout(copy.store.operands[0]))
+        return int(width) * storage_bytes(held.element)
 
     def pipelined_loop(self, loop: Any) -> None:
         """The loop with its copies ``stages - 1`` steps ahead."""
         e = self.emitter
-        copies = self._copies(loop)
+        copies = [copy for copy in map(copy_of, _stages_in(loop)) if copy is not None]
+        sizes = ", ".join(str(self._copy_bytes(copy)) for copy in copies)
+        self.remarks.append(f"{self.stages} buffers, filled {self.stages - 1} steps ahead by copies of {sizes} bytes")
         buffers = [self.buffer_of(c.stage, self.stages) for c in copies]
         low, high, step = (self.kernel.values[o] for o in list(loop.operands)[:3])
         for ahead in range(self.stages - 1):
@@ -198,7 +213,7 @@ class Stages:
         layout = kernel.tile_layout(copy.store.operands[0])
         placed = compose(buffer.layout, layout)
         base = kernel.threads.offset(placed)
-        size = memory.element_bytes(buffer.element)
+        size = storage_bytes(buffer.element)
         for first, count, source, condition in kernel.accesses.runs(view, access, layout, kernel.operands(access)):
             (offset,) = slots(placed)[first]
             target = kernel.contractions.pointer(buffer, base, offset)
@@ -234,6 +249,11 @@ def _transposed(layout: Layout) -> Layout:
     """The layout for the tile with its two axes exchanged."""
     row, column = layout.sources
     return Layout((replace(column, name=row.name), replace(row, name=column.name)), layout.results)
+
+
+def _stages_in(loop: Any) -> list[Any]:
+    """The stages that every step of a loop fills."""
+    return [op for op in ods.ops_of(loop.regions[0].blocks[0]) if op.name == "tile.stage"]
 
 
 def copy_of(stage: Any) -> Copy | None:
@@ -275,9 +295,12 @@ def _operands_in(loop: Any, copies: list[Copy]) -> set[Any]:
     return found
 
 
-def _run(offsets: list[int], most: int) -> int:
-    """The largest power of two up to ``most`` such that offsets come in aligned runs of that many neighbours."""
-    width = most
+def _run(offsets: list[int], step: int, most: int) -> int:
+    """The largest power of two up to ``most`` such that offsets come in aligned runs of that many neighbours.
+
+    ``step`` divides what is added to all of them.
+    """
+    width = math.gcd(step, most)
     while width > 1:
         starts = range(0, len(offsets), width)
         aligned = len(offsets) % width == 0 and all(offsets[s] % width == 0 for s in starts)

@@ -2,8 +2,7 @@
 
 A fold that is read elsewhere than at its own cell goes to the workspace. If all such readers do the same to the element
 (scale it, add a bias, apply an activation, round it) with operands that the producer's cell has too, that becomes a map
-of its own, which ``grouping`` keeps with the fold. What is stored is the narrowest value on the way, the last of those;
-an ``index`` has no dtype to be stored in.
+of its own, which ``grouping`` keeps with the fold. What is stored is the narrowest value on the way, the last of those.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tilewright.dialect.mlir import ir
 from tilewright.dialect.tensor import ReadMode
 from tilewright.passes.tensor.moves import Moves, stay
 from tilewright.passes.tensor.program import (
@@ -73,7 +71,7 @@ class _Absorber:
         chosen: tuple[Sequence[_Place], Node] = places, start
         while (step := self._common_parent(fold, places, value)) is not None:
             places, value = step
-            if not isinstance(value.type, ir.IndexType) and _width(value) <= _width(chosen[1]):
+            if _width(value) <= _width(chosen[1]):
                 chosen = step
         places, value = chosen
         if value is start:

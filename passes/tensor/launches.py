@@ -164,9 +164,9 @@ def _workspace(program: Program, value: Value, number: int) -> functions.Argumen
 
 
 def dtype_name(type_: Any) -> str:
-    """The language's name of an element type; signs are not known any more."""
+    """The language's name of an element type; signs are not known any more. Positions are stored as ``i64``."""
     text = str(type_)
-    return "bool" if text == "i1" else text
+    return {"i1": "bool", "index": "i64"}.get(text, text)
 
 
 def argument_of(attributes: Any, role: str) -> functions.Argument:

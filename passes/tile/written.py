@@ -1,8 +1,9 @@
 """Owns what a ``schedule`` block means: written settings bend the rule's schedule, and nothing else.
 
 ``tile i=128`` sets the outermost block of every index called ``i`` (a reduced index: its tile); ``tile s.j=64`` only
-in the nest of statement ``s``. Blocks inside are brought to sizes that divide. ``warps``, ``stages`` and ``vector`` are
-the launch's. A setting that no launch can use is an error, so that a typo does not pass for a choice.
+in the nest of statement ``s``. Blocks inside are brought to sizes that divide. ``warps``, and ``stages`` (the buffers
+of a ring), are the launch's, on machines that have them. A setting that no launch can use is an error, so that a typo
+does not pass for a choice.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from tilewright.dialect import ods
 from tilewright.passes.schedule import Block, Nest, Schedule, Where
 
 WRITTEN = "tw.schedule"
-LAUNCH_OPTIONS = ("warps", "stages", "vector")
 
 
 LARGEST_TILE = 256
@@ -89,10 +89,12 @@ def _apply(schedule: Schedule, setting: Setting) -> Schedule | None:
 
 
 def _apply_option(schedule: Schedule, setting: Setting) -> Schedule | None:
-    name = setting.key[0]
-    if name not in LAUNCH_OPTIONS:
-        return None
-    return replace(schedule, **{name: setting.value})  # type: ignore[arg-type]
+    """Warps where the machine has them, copies in flight where it has them and something is staged."""
+    if setting.key == ("warps",) and schedule.warps:
+        return replace(schedule, warps=setting.value)
+    if setting.key == ("stages",) and schedule.stages and any(nest.stages for nest in schedule.nests):
+        return replace(schedule, stages=setting.value)
+    return None
 
 
 def _concerns(nest: Nest, setting: Setting) -> bool:

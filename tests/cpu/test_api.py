@@ -80,6 +80,20 @@ def test_transposed_and_strided_inputs_are_specialised_on() -> None:
     assert kernel.compilations == 2
 
 
+@pytest.mark.parametrize("target", [{}, {"target": "sm_80", "device": "emulator"}], ids=["cpu", "sm_80"])
+def test_outputs_may_lie_as_the_caller_likes(target: dict[str, str]) -> None:
+    """A slice, a transposed tensor, every other column: each gets code of its own, and nothing around it is touched."""
+    kernel, x = tw.jit(SOFTMAX), data(4, 6)
+    expected = kernel(x, **target)
+    for place in (lambda whole: whole[1:5, 3:9], lambda whole: whole[:6, 4:8].T, lambda whole: whole[:4, 1:13:2]):
+        whole = np.full((7, 13), 5.0, np.float32)
+        assert kernel(x, out=place(whole), **target).base is whole
+        np.testing.assert_array_equal(place(whole), expected)
+        place(whole)[:] = 5
+        assert (whole == 5).all()
+    assert kernel.compilations <= 3
+
+
 def test_many_shapes_need_few_compilations() -> None:
     kernel, generator = tw.jit(GEMM), np.random.default_rng(3)
     for _ in range(60):
@@ -300,6 +314,28 @@ def test_internal_fault_leaves_a_crash_folder(tmp_path: Path, monkeypatch: pytes
     assert "made-up" in (folder / "fault.txt").read_text()
     assert len(list(folder.glob("*.mlir"))) >= 4
     assert "tilewright compile source.tw:softmax --target cpu --type T=f32" in (folder / "replay.sh").read_text()
+
+
+def test_a_crash_folder_holds_what_the_source_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replay line works where the folder is sent to."""
+
+    def broken(*arguments: Any) -> Any:
+        raise InternalFault("a made-up fault")
+
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "halves.tw").write_text("def half(x) = 0.5 * x\n")
+    (tmp_path / "main.tw").write_text(
+        "from parts.halves import half\nfrom activations import gelu\n"
+        "kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = gelu(half(x[i]))\n"
+    )
+    switches = Switches(cache=False, crash_dir=tmp_path / "crashes")
+    with monkeypatch.context() as patch, pytest.raises(CompilerFault) as caught:
+        patch.setattr(pipeline, "back_end", broken)
+        tw.jit(tmp_path / "main.tw", switches=switches)(data(3))
+    folder = caught.value.folder
+    assert folder is not None
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.tw")} == {"source.tw", "parts/halves.tw"}
+    assert tw.jit(folder / "source.tw", switches=switches)(data(3)).shape == (3,)
 
 
 def test_a_child_that_dies_or_hangs_is_an_error_and_is_replaced() -> None:

@@ -94,6 +94,21 @@ def test_compiling_from_a_dumped_level_gives_the_same_code(source: str, level: s
     tilewright("run", str(dumped), "--arg", "x=randn:f32[4,9]")
 
 
+@pytest.mark.parametrize("level", ["tensor", "plan", "tile", "tile-gpu"])
+def test_what_may_be_assumed_of_calls_travels_with_a_dump(level: str, tmp_path: Path) -> None:
+    """Copies by 16 bytes rest on what allocators promise and on a ``require`` line; both must be in the file."""
+    source, dumped = tmp_path / "product.tw", tmp_path / "level.mlir"
+    source.write_text(
+        "kernel product[M, N, K](a: f16[M, K], b: f16[K, N]) -> (c: f16[M, N]):\n"
+        "    require K % 8 == 0 and N % 8 == 0\n    c[i, j] = sum[k](a[i, k] * b[k, j])\n\n"
+        "schedule product for sm_80:\n    stages 4\n"
+    )
+    dumped.write_text(tilewright("compile", str(source), "--target", "sm_80", "--emit", level))
+    whole = tilewright("compile", str(source), "--target", "sm_80", "--emit", "ptx")
+    assert "cp.async.cg.shared.global" in whole
+    assert tilewright("compile", str(dumped), "--target", "sm_80", "--emit", "ptx") == whole
+
+
 @pytest.mark.parametrize("stop", ["fuse", "partition", "tile"])
 def test_stopping_and_going_on(source: str, stop: str, tmp_path: Path) -> None:
     dumped = tmp_path / "stopped.mlir"

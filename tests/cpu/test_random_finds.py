@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import textwrap
 
 import numpy as np
 
@@ -84,17 +83,19 @@ def test_positions_of_several_indices_count_to_where_each_ends_at_the_element() 
     np.testing.assert_array_equal(found["values"], flat)
 
 
-def test_a_position_that_another_fold_reads_is_stored_as_an_integer() -> None:
-    """The conversion to an index moved in front of the store, and a workspace of indices has no dtype."""
-    text = """kernel k[M, N](x: f32[N], z: f32[M]) -> (y: f32[M]):
-        y[i] = mean[j: N](i32(argmin[k in max(i - 1, 0) .. min(i + 2, M)](x[N - 1 - j])))
-    """
-    found = tw.jit(textwrap.dedent(text))(np.ones(4, np.float32), np.ones(5, np.float32))
-    np.testing.assert_array_equal(found, [0, 0, 1, 2, 3])
-
-
 def test_integer_powers_with_exponents_from_data() -> None:
     """Compilation never ended: squaring 31 times was multiplied out. (And a mutant that gave 0 was not noticed.)"""
     kernel = tw.jit("kernel k[N](x: i32[N], e: i32[N]) -> (y: i32[N]):\n    y[i] = x[i] ** e[i]\n")
     x, e = np.array([3, -2, 7, 5, 1], np.int32), np.array([4, 5, 0, 1, 30], np.int32)
     np.testing.assert_array_equal(kernel(x, e), [81, -32, 1, 5, 1])
+
+
+def test_positions_cross_launches() -> None:
+    """The workspace for them had no type that the launcher knew."""
+    kernel = tw.jit("""
+kernel k[M, N](x: f32[M, N]) -> (y: i64[M]):
+    y[i] = max[j: 3](i64(argmax[l in 0 .. N - j](x[i, l])))
+""")
+    x = np.random.default_rng(1).permutation(45).reshape(5, 9).astype(np.float32)
+    assert kernel.compile().plan.workspaces
+    np.testing.assert_array_equal(kernel(x), [max(row[: 9 - j].argmax() for j in range(3)) for row in x])

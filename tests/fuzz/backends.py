@@ -7,27 +7,26 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pytest
+
 import tilewright
 from tests.fuzz.program import Program
-from tilewright.compiler.back_ends import with_kernels
 from tilewright.compiler.emit import emit
-from tilewright.compiler.interface import interface_of
 from tilewright.compiler.language import typed
-from tilewright.compiler.pipeline import Settings, compile_typed, road
-from tilewright.compiler.planning import plan_of
-from tilewright.compiler.target import Target, find
+from tilewright.compiler.pipeline import Settings, compile_typed
+from tilewright.compiler.target import GPUS, Target
 from tilewright.dialect import ods
 from tilewright.dialect.interpret.tensor import run_tensor
-from tilewright.passes.base import Instrument, run_passes
+from tilewright.passes.base import Instrument
 from tilewright.passes.cpu.target import host
-from tilewright.passes.gpu.lower import lower
-from tilewright.passes.gpu.ptx import Chip, to_ptx
+from tilewright.passes.gpu import ptx
 from tilewright.passes.tile.rule import Machine
 from tilewright.runtime.artifact import Artifact
 from tilewright.runtime.emulated import EmulatorEngine
-from tilewright.runtime.launch import Program as Launcher
+from tilewright.runtime.facts import ALIGNMENT
+from tilewright.runtime.launch import Program as Runnable
 from tilewright.runtime.loading import program_for
-from tilewright.runtime.switches import Switches
 
 
 def tensor_level(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
@@ -73,18 +72,52 @@ def small_target(seed: int) -> Target:
 
 
 def emulated(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
-    """PTX for sm_80 in the emulator; ptxas is not asked. Raises ``Unsupported`` for functions that the GPU end lacks."""
-    target = find("sm_80", Switches())
-    assert target.gpu is not None
-    with ods.session():
-        module = emit(kernel)
-        for _, passes in road(target, Settings()):
-            module = run_passes(module, passes)
-        lowered = lower(module, Chip(target.gpu.arch), target.machine.stages)
-        plan = plan_of(module, interface_of(kernel, None), {one.name: one.sites for one in lowered.kernels})
-        ptx = to_ptx(lowered.module)
-    launcher = Launcher(with_kernels(plan, lowered.kernels, target), EmulatorEngine(ptx))
-    return _named(kernel, launcher(**program.arguments))
+    """PTX for sm_80 in tiles of any size, run in the emulator, which looks for races and bad addresses."""
+    target, choice = small_gpu(program.seed), random.Random(f"emulated {program.seed}")
+    facts = true_facts(program, kernel) if choice.random() < 0.5 else ()
+    with pytest.MonkeyPatch.context() as patch:  # the emulator needs no machine code
+        patch.setattr(ptx, "assemble", _no_assembler)
+        built = compile_typed(kernel, target, Settings(facts=facts), Instrument(verify=False, levels=True))
+    order = choice.choice(("in-order", "reverse", "random"))
+    completion = choice.choice(("eager", "lazy", "random"))
+    engine = EmulatorEngine(built.code["ptx"].decode(), schedule=order, completion=completion, seed=program.seed)
+    return _named(kernel, Runnable(built.plan, engine)(**program.arguments))
+
+
+def _no_assembler(*_: Any) -> Any:
+    raise ptx.ToolMissing("not asked for")
+
+
+def small_gpu(seed: int) -> Target:
+    """sm_80 with tiles that small extents fill, overlap and undercut, powers of two or not."""
+    choice = random.Random(f"gpu {seed}")
+    machine = Machine(
+        lanes=choice.choice((4, 8, 12, 32, 64)),
+        unroll=choice.choice((1, 2)),
+        long_unroll=1,
+        rows=choice.choice((16, 32, 5)),
+        columns=choice.choice((16, 32, 6)),
+        depth=choice.choice((16, 8, 3)),
+        cell_vectors=choice.choice((2, 4, 16)),
+        packs=False,
+        keeps=False,
+        warps=choice.choice((1, 2, 3, 4)),
+        matrix_warps=choice.choice((1, 2)),
+        stages=choice.choice((1, 2, 3)),
+    )
+    return replace(GPUS["sm_80"], machine=machine)
+
+
+def true_facts(program: Program, kernel: typed.TypedKernel) -> tuple[str, ...]:
+    """What may be assumed of this call: where its tensors lie, and that each dim is a multiple of itself."""
+    aligned = [name for name, value in program.arguments.items() if is_aligned(value)]
+    outputs = [tensor.name for tensor in kernel.outputs]
+    divisible = [f"{dim} % {program.dims[dim]} == 0" for dim in kernel.dims if program.dims[dim]]
+    return (*(f"align({name}) >= {ALIGNMENT}" for name in (*aligned, *outputs)), *divisible)
+
+
+def is_aligned(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ctypes.data % ALIGNMENT == 0
 
 
 def compiled_and_run(

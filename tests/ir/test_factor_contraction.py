@@ -1,4 +1,4 @@
-"""Pass ``factor`` and the analysis of contractions."""
+"""Pass ``factor`` and the analysis of contractions that the tile level makes of its results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.ir.tensor_road import assert_same_meaning, emitted, filecheck
+from tests.ir.tensor_road import assert_same_meaning, emitted, filecheck, program_of
 from tilewright.dialect import ods
 from tilewright.passes.base import run_passes
 from tilewright.passes.tensor.common import Common
-from tilewright.passes.tensor.contraction import Contraction, as_contraction
 from tilewright.passes.tensor.factor import Factor
 from tilewright.passes.tensor.fuse import Fuse
+from tilewright.passes.tensor.product import is_contraction
+from tilewright.passes.tile.contraction import Factors
+from tilewright.passes.tile.factors import factors_of
 
 SCALED = """
     kernel scaled<T: float>[M, N, K](a: T[M, K], g: T[K], b: T[K, N], c: T[N]; s: f32) -> (y: T[M, N]):
@@ -31,10 +33,10 @@ def _folds(module: Any) -> list[Any]:
     return found
 
 
-def _contraction(text: str, types: dict[str, str] | None = None) -> Contraction | None:
+def _contraction(text: str, types: dict[str, str] | None = None) -> Factors | None:
     with emitted(text, types) as module:
         _LIVING.append(run_passes(module, [Common(), Factor()]))
-        return as_contraction(_folds(_LIVING[-1])[0])
+        return factors_of(_folds(_LIVING[-1])[0])
 
 
 def test_free_factors_move_behind_the_sum() -> None:
@@ -63,8 +65,8 @@ def test_roles_of_a_batched_product(dtype: str) -> None:
             y[z, i, j] = sum[k](b[z, j, k] * a[z, i, k])
     """, {"T": dtype})  # fmt: skip
     assert found is not None
-    assert (found.batch, found.rows, found.columns, found.reduced) == ((0,), (1,), (2,), (3,))
-    assert str(found.left_type) == str(found.right_type) == dtype and found.is_exactly_typed
+    assert (found.rows, found.columns) == ((1,), (2,))
+    assert str(found.left.type) == str(found.right.type) == "f32"
 
 
 def test_a_convolution_is_a_contraction_by_its_index_maps() -> None:
@@ -73,7 +75,7 @@ def test_a_convolution_is_a_contraction_by_its_index_maps() -> None:
             y[n, p, q] = sum[r, c]((x[n, p + r - 1, c] else 0) * w[q, r, c])
     """)
     assert found is not None
-    assert (found.rows, found.columns, found.reduced) == ((0, 1), (2,), (3, 4))
+    assert (found.rows, found.columns) == ((0, 1), (2,))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_what_is_no_contraction(value: str) -> None:
     )
     with emitted(text) as module:
         after = run_passes(module, [Common(), Factor()])
-        assert [as_contraction(fold) for fold in _folds(after)] == [None]
+        assert [factors_of(fold) for fold in _folds(after)] == [None]
 
 
 def test_a_factor_whose_read_is_checked_stays_inside() -> None:
@@ -105,11 +107,11 @@ def test_a_factor_whose_read_is_checked_stays_inside() -> None:
         assert body.count("arith.mulf") == 2
 
 
-def test_products_of_integers_are_contractions() -> None:
-    text = "kernel k[M, N, K](a: i8[M, K], b: i8[K, N]) -> (y: i32[M, N]):\n    y[i, j] = sum[k](a[i, k] * b[k, j])\n"
-    found = _contraction(text)
-    assert found is not None and (found.rows, found.columns) == ((0,), (1,))
-    assert _contraction(text.replace(" * b", " + b")) is None
+@pytest.mark.parametrize(("op", "expected"), [("*", True), ("+", False)])
+def test_products_of_integers_are_contractions(op: str, expected: bool) -> None:
+    text = f"kernel k[M, N, K](a: i8[M, K], b: i8[K, N]) -> (y: i32[M, N]):\n    y[i, j] = sum[k](a[i, k] {op} b[k, j])\n"
+    with emitted(text) as module:
+        assert is_contraction(program_of(module).comprehensions[0]) is expected
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -167,6 +167,7 @@ def test_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.tw"
     path.write_bytes("# é\r\n".encode())
     assert read_source(path) == Source(str(path), "# é\r\n")
-    for missing in (tmp_path / "b.tw", tmp_path):
-        with pytest.raises(SourceErrors, match="TW0128"):
-            read_source(missing)
+    with pytest.raises(SourceErrors, match="TW0128"):
+        read_source(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_source(tmp_path / "b.tw")

@@ -44,7 +44,7 @@ def test_library(path: Path) -> None:
     check(path.read_text(encoding="utf-8"))
 
 
-@settings(max_examples=50, deadline=None, print_blob=True)
+@settings(max_examples=50)
 @given(sources)
 def test_random_sources(text: str) -> None:
     check(text)

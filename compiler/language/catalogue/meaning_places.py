@@ -283,10 +283,19 @@ ORDER = (
         "TW0611",
         "A schedule setting that means nothing",
         "Settings are `tile i=64` or `tile s.i=64` for an index of the kernel (of statement `s`), `split`, `warps`, "
-        "`stages`, `cluster` and `vector` with a number. Each must find its place in some launch: an index that no "
+        "`stages` and `cluster` with a number. Each must find its place in some launch: an index that no "
         "launch keeps, an option that the target has no use for, or more than 256 points in registers is refused.",
         "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = 2 * x[i]\n\nschedule f for cpu:\n    tile j=64\n",
         "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = 2 * x[i]\n\nschedule f for cpu:\n    tile i=64\n",
+    ),
+    _file(
+        "TW0612",
+        "A schedule that asks for more than the target has",
+        "A block of threads has at most 32 warps, and the buffers that the tiles and `stages` of a launch ask for must "
+        "fit the shared memory of one multiprocessor.",
+        "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = 2 * x[i]\n\nschedule f for sm_80:\n    warps 64\n",
+        "kernel f[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = 2 * x[i]\n\nschedule f for sm_80:\n    warps 8\n",
+        "compile",
     ),
 )
 

@@ -175,7 +175,9 @@ class _KernelCheck:
     # ------------------------------------------------------------ recurrences
 
     def _cycle_statement(self, number: int, cycle: frozenset[str]) -> None:
-        members = [k for k, s in enumerate(self.statements) if s.name.id in cycle]
+        members = [
+            k for k, s in enumerate(self.statements) if s.name.id in cycle and not isinstance(s.value, tree.Table)
+        ]
         if number == members[0]:
             self._declare_cycle(members, cycle)
         self._lower_in_cycle(number, cycle)

@@ -12,7 +12,7 @@ from tilewright.compiler.language.expand import children
 CODE = "TW0611"
 LARGEST = 1 << 20
 TILED = ("tile", "split")
-NUMBERED = ("warps", "stages", "cluster", "vector")
+NUMBERED = ("warps", "stages", "cluster")
 OPTIONS = (*TILED, *NUMBERED)
 
 

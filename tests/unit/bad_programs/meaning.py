@@ -255,6 +255,7 @@ ORDER = (
         "kernel f[N](inout x: f32[N], w: f32[N]) -> (y: f32):\n    x[i] = w[i] + («x[i - 1]» else 0)\n    y = x[0]\n",
     ),
     body("TW0606", "is defined twice", "s[i] = x[i, 0]", "«s»[i] = x[i, 0]", "y[i, j] = s[i]"),
+    body("TW0606", "is defined twice", "s = [1.0, 2.0]", "«s»[i: N] = (s[i-1] else 0) + 1", "y[i, j] = x[i, j]"),
     body("TW0606", "is changed by `max=` after `+=`", "y[i, j] += x[i, j]", "«y»[i, j] max= x[i, j]"),
     body("TW0606", "is changed by `=` after `+=`", "y[i, j] += x[i, j]", "«y»[i, j] = x[i, j]"),
     body("TW0607", "only outputs and inouts accumulate", "«s»[i] += x[i, 0]", "y[i, j] = s[i]"),
