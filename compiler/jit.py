@@ -162,7 +162,7 @@ class JitKernel:
         return tuple(sorted(found.items()))
 
     def _suited(self, wanted: Specialisation, values: Mapping[str, Any]) -> Compiled:
-        """The compiled kernel; without 32-bit indices where a workspace or a new output, known only now, is too large."""
+        """The compiled kernel; with wide indices where a workspace or a new output, known only now, is too large."""
         compiled = self._compiled(wanted)
         if INDEX32 not in wanted.facts:
             return compiled

@@ -109,7 +109,10 @@ def test_a_factor_whose_read_is_checked_stays_inside() -> None:
 
 @pytest.mark.parametrize(("op", "expected"), [("*", True), ("+", False)])
 def test_products_of_integers_are_contractions(op: str, expected: bool) -> None:
-    text = f"kernel k[M, N, K](a: i8[M, K], b: i8[K, N]) -> (y: i32[M, N]):\n    y[i, j] = sum[k](a[i, k] {op} b[k, j])\n"
+    text = f"""
+        kernel k[M, N, K](a: i8[M, K], b: i8[K, N]) -> (y: i32[M, N]):
+            y[i, j] = sum[k](a[i, k] {op} b[k, j])
+    """
     with emitted(text) as module:
         assert is_contraction(program_of(module).comprehensions[0]) is expected
 

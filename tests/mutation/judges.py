@@ -92,10 +92,11 @@ class Judges:
 
 
 def prepared() -> Judges:
-    """Random programs and library kernels with what the reference says of them, and the recorded mixes."""
+    """Random programs and library kernels with what the reference says of them, and the recorded mixes, long ones
+    first."""
     programs = _compiled([(program, _typed(program)) for program in covering()])
-    recorded = known()
-    mixes = [_mix_judge(case, recorded[f"{case.module}.{case.id}"]) for case in CASES]
+    recorded = [(case, known()[f"{case.module}.{case.id}"]) for case in CASES]
+    mixes = [_mix_judge(*one) for one in sorted(recorded, key=lambda one: len(one[1]), reverse=True)]
     library = [_library_judge(number, case) for number, case in enumerate(CASES) if case.module in MODULES]
     native = [_program_judge(*one, _road(k)) for k, one in enumerate(programs)]
     return Judges(
