@@ -43,7 +43,7 @@ TIMES = 3
 JUDGED_EVERY = 4
 GPU = "passes/gpu/"
 MODULES = ("linear", "convolution", "softmax", "normalization", "shapes")
-SHAPES = (("integers", "prime"), ("random", "ragged"))
+DRAWS = (("integers", "prime"), ("integers", "ragged"), ("random", "ragged"))
 OWN_TESTS: Mapping[str, tuple[str, ...]] = {
     "compiler/emit": ("tests/ir/test_emit.py", "tests/cpu/test_random_finds.py"),
     "passes/tensor/": (
@@ -192,15 +192,14 @@ def _mix_judge(case: Case, recorded: str) -> Judge:
 
 
 def _library_judge(number: int, case: Case) -> Judge:
-    """A library kernel in small tiles on whole numbers, and in this CPU's own tiles on real ones."""
+    """A library kernel in small tiles on whole numbers of two shapes, and in this CPU's own tiles on real ones."""
     kernel = case.typed(case.dtypes[0])
-    drawn = [case.arguments(case.dtypes[0], data, shape, seed=3) for data, shape in SHAPES]
+    drawn = [case.arguments(case.dtypes[0], data, shape, seed=3) for data, shape in DRAWS]
     expected = [evaluate(kernel, arguments) for arguments in drawn]
 
     def ask() -> None:
-        for target, arguments, evaluation in zip(
-            (small_target(number), find("cpu", Switches())), drawn, expected, strict=True
-        ):
+        targets = (small_target(number), small_target(number), find("cpu", Switches()))
+        for target, arguments, evaluation in zip(targets, drawn, expected, strict=True):
             _agree(evaluation, compiled_and_run(kernel, target, Settings(), arguments))
 
     return Judge(f"library {case.module}.{case.id}", ask)
