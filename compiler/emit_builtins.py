@@ -28,16 +28,14 @@ _MATH: dict[str, Callable[..., Any]] = {
     "pow": math.powf,
 }
 _EXACT: dict[str, Callable[..., Any]] = {"floor": math.floor, "ceil": math.ceil, "round": math.roundeven}
-NAMES = frozenset({*_MATH, *_EXACT, "abs", "sign", "sigmoid", "fma", "min", "max", "detach", "extent", "tf32"})
+NAMES = frozenset({*_MATH, *_EXACT, "abs", "sign", "sigmoid", "fma", "detach", "tf32"})
 
 
 def call(function: str, operands: Sequence[Any], kind: Kind, approximate: bool) -> Any:
     """The value of a built-in of ``NAMES`` on operands of one kind."""
     first = operands[0]
-    if function in ("detach", "extent"):
+    if function == "detach":
         return first
-    if function in ("min", "max"):
-        return _extreme(function, operands, kind)
     if not kind.is_float:
         return _on_integers(function, operands, kind)
     if function in _MATH:
@@ -54,13 +52,6 @@ def extreme(op: str, left: Any, right: Any, kind: Kind) -> Any:
     if kind.unsigned:
         return (arith.maxui if op == "max" else arith.minui)(left, right)
     return (arith.maxsi if op == "max" else arith.minsi)(left, right)
-
-
-def _extreme(op: str, operands: Sequence[Any], kind: Kind) -> Any:
-    result = operands[0]
-    for operand in operands[1:]:
-        result = extreme(op, result, operand, kind)
-    return result
 
 
 def _composed(function: str, operands: Sequence[Any], kind: Kind, approximate: bool) -> Any:

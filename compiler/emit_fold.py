@@ -26,7 +26,6 @@ from tilewright.compiler.emit_types import constant, kind_of
 from tilewright.compiler.emit_walk import FreeIndices, children, has_checked_read
 from tilewright.compiler.language.typed import (
     INDEX,
-    Binder,
     Compare,
     Expr,
     Index,

@@ -103,7 +103,7 @@ class JitKernel:
         given: Mapping[str, Any],
     ) -> Runnable:  # fmt: skip
         row = find(target, self._switches)
-        compiled = self._suited(self._specialisation(values, static, row, given), values)
+        compiled = self._suited(self._specialisation(values, static, row, given), {**values, **given})
         runnable = compiled.program(device_for(row, device))
         if len(self._known) >= PREPARED_LIMIT:
             self._known.clear()
@@ -162,11 +162,11 @@ class JitKernel:
         return tuple(sorted(found.items()))
 
     def _suited(self, wanted: Specialisation, values: Mapping[str, Any]) -> Compiled:
-        """The compiled kernel; without 32-bit indices where an output or workspace, known only now, is too large."""
+        """The compiled kernel; with wide indices where a workspace or a new output, known only now, is too large."""
         compiled = self._compiled(wanted)
         if INDEX32 not in wanted.facts:
             return compiled
-        views = {name: view_of(values[name], name) for name in self._tensors}
+        views = {name: view_of(values[name], name) for name in (*self._tensors, *self._outputs) if name in values}
         dims = bind_dims(compiled.plan, views)
         if holds(INDEX32, dims, views, made_elements(compiled.plan, dims, views)):
             return compiled

@@ -49,6 +49,13 @@ def test_compilation_is_deterministic() -> None:
     assert first.object_bytes == second.object_bytes and first.llvm_ir == second.llvm_ir
 
 
+def test_buffers_on_the_stack_are_aligned_to_a_cache_line() -> None:
+    """A vector of 64 bytes that straddles two lines is loaded twice."""
+    text = kernels.matmul().code.llvm_ir
+    buffers = [line for line in text.splitlines() if "alloca i8" in line]
+    assert buffers and all(line.endswith("align 64") for line in buffers)
+
+
 def test_assembly_shows_the_launch() -> None:
     asm = map_kernel("arith.addf", ("f32", "f32"), "f32").code.asm
     assert "k_cells:" in asm and "k_scratch:" in asm

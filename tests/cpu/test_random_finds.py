@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import textwrap
 
 import numpy as np
 
@@ -82,15 +81,6 @@ def test_positions_of_several_indices_count_to_where_each_ends_at_the_element() 
         np.testing.assert_array_equal(found[name], value)
     flat = [x[:, :length].argmax() if length else -1 for length in lengths]
     np.testing.assert_array_equal(found["values"], flat)
-
-
-def test_a_position_that_another_fold_reads_is_stored_as_an_integer() -> None:
-    """The conversion to an index moved in front of the store, and a workspace of indices has no dtype."""
-    text = """kernel k[M, N](x: f32[N], z: f32[M]) -> (y: f32[M]):
-        y[i] = mean[j: N](i32(argmin[k in max(i - 1, 0) .. min(i + 2, M)](x[N - 1 - j])))
-    """
-    found = tw.jit(textwrap.dedent(text))(np.ones(4, np.float32), np.ones(5, np.float32))
-    np.testing.assert_array_equal(found, [0, 0, 1, 2, 3])
 
 
 def test_integer_powers_with_exponents_from_data() -> None:

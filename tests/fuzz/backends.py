@@ -61,7 +61,7 @@ def small_target(seed: int) -> Target:
         unroll=choice.choice((1, 1, 2)),
         long_unroll=1,
         rows=choice.choice((1, 2, 3)),
-        columns=choice.choice((4, 4, 8)),
+        columns=choice.choice((4, 6, 8)),
         depth=choice.choice((1, 2, 4)),
         row_block=choice.choice((6, 12)),
         column_block=8,

@@ -37,7 +37,7 @@ GPU = GPUS["sm_80"]
 
 
 def written(case: Case) -> str:
-    """The mixes of a library kernel: f32 on a CPU; bf16, where it takes that, on a GPU, rows known to be aligned."""
+    """The mixes of a library kernel: f32 on a CPU; bf16, where it takes that, and aligned rows on a GPU."""
     dtype = "bf16" if "bf16" in case.dtypes else "f32"
     return "\n".join([
         f"== {case.module}.{case.id}", *_cpu(case.typed("f32")), *_gpu(case.typed(dtype), _facts(case, dtype)), "",

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.ir.tensor_road import assert_same_meaning, emitted, filecheck
+from tests.ir.tensor_road import assert_same_meaning, emitted, filecheck, program_of
 from tilewright.dialect import ods
 from tilewright.passes.base import run_passes
 from tilewright.passes.tensor.common import Common
 from tilewright.passes.tensor.factor import Factor
 from tilewright.passes.tensor.fuse import Fuse
+from tilewright.passes.tensor.product import is_contraction
 from tilewright.passes.tile.contraction import Factors
 from tilewright.passes.tile.factors import factors_of
 
@@ -104,6 +105,16 @@ def test_a_factor_whose_read_is_checked_stays_inside() -> None:
         (fold,) = _folds(after)
         body = [op.name for op in ods.ops_of(fold.regions[0].blocks[0])]
         assert body.count("arith.mulf") == 2
+
+
+@pytest.mark.parametrize(("op", "expected"), [("*", True), ("+", False)])
+def test_products_of_integers_are_contractions(op: str, expected: bool) -> None:
+    text = f"""
+        kernel k[M, N, K](a: i8[M, K], b: i8[K, N]) -> (y: i32[M, N]):
+            y[i, j] = sum[k](a[i, k] {op} b[k, j])
+    """
+    with emitted(text) as module:
+        assert is_contraction(program_of(module).comprehensions[0]) is expected
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -17,6 +17,7 @@ from tilewright.dialect import functions, ods
 from tilewright.dialect.faults import PassFault
 from tilewright.dialect.interpret.tensor import run_tensor
 from tilewright.dialect.mlir import ir
+from tilewright.dialect.printing import dump, parse_module
 from tilewright.passes.base import Pass, run_passes
 from tilewright.passes.tensor.partition import Partition
 
@@ -125,6 +126,8 @@ def test_what_another_launch_stands_between_is_not_joined() -> None:
 def test_a_kernel_without_tensors_is_a_launch() -> None:
     text = "kernel k() -> (y: i32[5], z: f32[3]):\n    y[i] = i * i\n    z[i] = i / 2\n"
     assert_same_meaning(text, ROAD, seed=1)
+    with emitted(text) as module:
+        assert len(launches(run_passes(parse_module(dump(module)), ROAD))) == 2
 
 
 def test_outputs_that_are_equal_have_a_tensor_each() -> None:

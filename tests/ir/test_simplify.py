@@ -12,7 +12,7 @@ from tilewright.dialect import ods
 from tilewright.dialect.faults import IllegalOp
 from tilewright.dialect.mlir import ir
 from tilewright.passes.base import run_passes
-from tilewright.passes.tensor.program import Apply, Constant, postorder
+from tilewright.passes.tensor.program import Constant, postorder
 from tilewright.passes.tensor.simplify import Simplify
 from tilewright.passes.tensor.structure import Structure
 

@@ -43,7 +43,7 @@ TIMES = 3
 JUDGED_EVERY = 4
 GPU = "passes/gpu/"
 MODULES = ("linear", "convolution", "softmax", "normalization", "shapes")
-SHAPES = (("integers", "prime"), ("random", "ragged"))
+DRAWS = (("integers", "prime"), ("integers", "ragged"), ("random", "ragged"))
 OWN_TESTS: Mapping[str, tuple[str, ...]] = {
     "compiler/emit": ("tests/ir/test_emit.py", "tests/cpu/test_random_finds.py"),
     "passes/tensor/": (
@@ -92,10 +92,11 @@ class Judges:
 
 
 def prepared() -> Judges:
-    """Random programs and library kernels with what the reference says of them, and the recorded mixes."""
+    """Random programs and library kernels with what the reference says of them, and the recorded mixes, long ones
+    first."""
     programs = _compiled([(program, _typed(program)) for program in covering()])
-    recorded = known()
-    mixes = [_mix_judge(case, recorded[f"{case.module}.{case.id}"]) for case in CASES]
+    recorded = [(case, known()[f"{case.module}.{case.id}"]) for case in CASES]
+    mixes = [_mix_judge(*one) for one in sorted(recorded, key=lambda one: len(one[1]), reverse=True)]
     library = [_library_judge(number, case) for number, case in enumerate(CASES) if case.module in MODULES]
     native = [_program_judge(*one, _road(k)) for k, one in enumerate(programs)]
     return Judges(
@@ -191,15 +192,14 @@ def _mix_judge(case: Case, recorded: str) -> Judge:
 
 
 def _library_judge(number: int, case: Case) -> Judge:
-    """A library kernel in small tiles on whole numbers, and in this CPU's own tiles on real ones."""
+    """A library kernel in small tiles on whole numbers of two shapes, and in this CPU's own tiles on real ones."""
     kernel = case.typed(case.dtypes[0])
-    drawn = [case.arguments(case.dtypes[0], data, shape, seed=3) for data, shape in SHAPES]
+    drawn = [case.arguments(case.dtypes[0], data, shape, seed=3) for data, shape in DRAWS]
     expected = [evaluate(kernel, arguments) for arguments in drawn]
 
     def ask() -> None:
-        for target, arguments, evaluation in zip(
-            (small_target(number), find("cpu", Switches())), drawn, expected, strict=True
-        ):
+        targets = (small_target(number), small_target(number), find("cpu", Switches()))
+        for target, arguments, evaluation in zip(targets, drawn, expected, strict=True):
             _agree(evaluation, compiled_and_run(kernel, target, Settings(), arguments))
 
     return Judge(f"library {case.module}.{case.id}", ask)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.mutation.judges import Judge
+from tests.fuzz.features import REQUIRED
+from tests.mutation.judges import Judge, covering
 from tests.mutation.mutants import Mutant, mutants_of, mutated_code
 from tests.mutation.run import all_mutants, draw, judged, run
 from tilewright.passes.tile import values
@@ -41,6 +43,16 @@ def test_every_mutant_of_a_function_is_what_it_says() -> None:
     assert found["operands swapped"] == [0, 0, -5, 7]
     assert found["branches swapped"] == [0, -1, 6, 6]
     assert not any("Text" in what for what in found)
+
+
+def test_the_only_block_of_an_op_is_no_place_for_a_mistake() -> None:
+    source = "def body(op):\n    return op.regions[0].blocks[0].arguments[1]\n"
+    assert {m.what for m in mutants_of("body.py", source)} == {"1 -> 2", "1 -> 0"}
+
+
+def test_random_programs_of_the_judges_show_every_form_several_times() -> None:
+    found = Counter(form for program in covering() for form in program.features)
+    assert min(found[form] for form in REQUIRED) >= 3
 
 
 def test_all_files_have_mutants_that_compile() -> None:
