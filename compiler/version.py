@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 
 import tilewright
 
@@ -17,13 +18,19 @@ TOOLS = ("numba-cuda-mlir", "llvmlite", "lark", "nvidia-cuda-nvcc")
 @cache
 def source_digest() -> str:
     """SHA-256 over the package's own files: a change of the compiler is a change of every cache key."""
-    root = Path(tilewright.__file__).parent
+    root = os.path.dirname(tilewright.__file__)
     digest = hashlib.sha256()
-    for folder in SOURCE_FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in SOURCE_SUFFIXES:
-                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    for path in _sources(root):
+        with open(path, "rb", buffering=0) as file:
+            digest.update(f"{path.removeprefix(root)}\0".encode() + file.read() + b"\0")
     return digest.hexdigest()
+
+
+def _sources(root: str) -> Iterator[str]:
+    """The files of the package, in one order. (``pathlib`` takes twice as long, in every process.)"""
+    for folder in SOURCE_FOLDERS:
+        for at, _, names in sorted(os.walk(os.path.join(root, folder))):
+            yield from (os.path.join(at, name) for name in sorted(names) if name.endswith(SOURCE_SUFFIXES))
 
 
 @cache

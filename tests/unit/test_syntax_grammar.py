@@ -47,7 +47,7 @@ def test_parser_is_made_once() -> None:
 
 def test_stored_tables_are_current() -> None:
     """After a change of the grammar: ``python -m tilewright.compiler.language.tables``."""
-    stored = stored_parser(grammar_text(), parser_options()["postlex"])
+    stored = stored_parser(grammar_text(), parser_options())
     assert stored is not None
     made = new_parser()
     for text in items():
@@ -55,7 +55,7 @@ def test_stored_tables_are_current() -> None:
 
 
 def test_tables_of_another_grammar_are_not_used() -> None:
-    assert stored_parser(grammar_text() + "\n", parser_options()["postlex"]) is None
+    assert stored_parser(grammar_text() + "\n", parser_options()) is None
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))
