@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tilewright.compiler.collector import collector_paused
 from tilewright.compiler.language import limits
 from tilewright.compiler.language.frontend import CheckedKernel, Module, load_module
 from tilewright.compiler.language.span import Source
@@ -51,11 +52,13 @@ def from_file(path: Path) -> Program:
         raise CallError("TW1014", f"cannot read {path}: {cause.strerror}", argument="path") from cause
     except UnicodeDecodeError as cause:
         raise CallError("TW1014", f"{path} is not text in UTF-8", argument="path", found=str(cause.reason)) from cause
-    source = Source(str(path), text)
-    folder = path.resolve().parent
-    return Program(source, folder, load_module(source, folder))
+    return _loaded(Source(str(path), text), path.resolve().parent)
 
 
 def from_text(text: str, name: str = STRING, folder: Path | None = None) -> Program:
-    source = Source(name, text)
-    return Program(source, folder, load_module(source, folder))
+    return _loaded(Source(name, text), folder)
+
+
+def _loaded(source: Source, folder: Path | None) -> Program:
+    with collector_paused():
+        return Program(source, folder, load_module(source, folder))
