@@ -15,6 +15,8 @@ LEFT_OUT = frozenset({"emulator", "__pycache__"})
 """Folders that no code is made from."""
 SOURCE_SUFFIXES = (".py", ".lark", ".tw")
 TOOLS = ("numba-cuda-mlir", "llvmlite", "lark", "nvidia-cuda-nvcc")
+VERSION = "Version: "
+"""How a package states its version. (``metadata.version`` parses all that it states, as if it were an e-mail.)"""
 
 
 @cache
@@ -48,6 +50,8 @@ def versions() -> dict[str, str]:
 
 def _tool(name: str) -> str:
     try:
-        return metadata.version(name)
+        lines = (metadata.distribution(name).read_text("METADATA") or "").splitlines()
     except metadata.PackageNotFoundError:
         return "absent"
+    stated = (line.removeprefix(VERSION) for line in lines if line.startswith(VERSION))
+    return next(stated, None) or metadata.version(name)

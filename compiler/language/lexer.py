@@ -25,18 +25,32 @@ class ContextualLexer(LarkContextualLexer):
     ) -> None:
         self.root_lexer = BasicLexer(conf)
         always = frozenset(conf.ignore) | frozenset(always_accept)
-        self.lexers = _Lexers(conf, states, always, self.root_lexer)
+        terminals = list(self.root_lexer.terminals)  # in the order in which they are tried
+        shared = Scanner(terminals, conf.g_regex_flags, conf.re_module, conf.use_bytes)  # type: ignore[no-untyped-call]
+        self.lexers = _Lexers(conf, states, always, shared)
+
+
+def divided(conf: LexerConf, shared: Scanner) -> frozenset[str]:
+    """The tokens that are another one where their text is that of the other."""
+    found = set()
+    for terminal in conf.terminals:
+        if terminal.pattern.type != "str":
+            continue
+        name = shared.fullmatch(terminal.pattern.value)
+        if name is not None and name != terminal.name and conf.terminals_by_name[name].priority == terminal.priority:
+            found.add(name)
+    return frozenset(found)
 
 
 class _Lexers(dict[int, Any]):
     """The lexer of each state of the parser, made when the parser first is in it."""
 
     def __init__(
-        self, conf: LexerConf, states: dict[int, Collection[str]], always: frozenset[str], root: BasicLexer
+        self, conf: LexerConf, states: dict[int, Collection[str]], always: frozenset[str], shared: Scanner
     ) -> None:
         super().__init__()
-        self._conf, self._states, self._always, self._shared = conf, states, always, root.scanner
-        self._divided = frozenset(root.callback)  # known once the scanner is made
+        self._conf, self._states, self._always, self._shared = conf, states, always, shared
+        self._divided = divided(conf, shared)
         self._made: dict[frozenset[str], _Lexer] = {}
 
     def __missing__(self, state: int) -> _Lexer:
