@@ -49,7 +49,6 @@ passmanager: Any = _bindings("passmanager")
 ext: Any = _bindings("dialects.ext")
 
 
-
 def dialect(name: str) -> Any:
     """The upstream dialect module ``name`` (``"arith"``, ``"nvvm"`` …), imported on first use."""
     return _bindings(f"dialects.{name}")

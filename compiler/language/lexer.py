@@ -81,4 +81,4 @@ class _Lexer(BasicLexer):
         found = self._shared.match(text, pos)  # type: ignore[no-untyped-call]
         if found is None or found[1] in self._settled:
             return found
-        return super().match(text, pos)  # type: ignore[no-untyped-call]
+        return super().match(text, pos)

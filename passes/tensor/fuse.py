@@ -4,9 +4,9 @@ What: a ``tw.map`` that others read is substituted into their bodies (into the e
 cheaper than a round trip through memory.
 Before -> after: ``t = a*x; y = t + z`` -> one map.
 The rule: a map read once is substituted, unless it costs more than ``cost.LARGE``; one read at n places is, if (n - 1)
-times its cost is at most ``cost.ROUND_TRIP``; at overlapping places (``p + r``) only a cheap one without folds. A fold is never substituted, so a
-contraction is never computed again in an inner loop; an output that reads folds is read back rather than recomputed
-where its readers would need those folds at other indices than their own.
+times its cost is at most ``cost.ROUND_TRIP``; at overlapping places (``p + r``) only a cheap one without folds. A fold
+is never substituted, so a contraction is never computed again in an inner loop; an output that reads folds is read back
+rather than recomputed where its readers would need those folds at other indices than their own.
 Needs: ``common`` before it, so that equal reads are one read; ``common`` after it shares what substitution repeats.
 Does not handle: gathers from a map's result (they keep their own check), maps with a restricted domain.
 """

@@ -23,8 +23,8 @@ from tilewright.passes.tensor.program import Comprehension, Position, Program, R
 from tilewright.passes.tensor.structure import Structure
 
 MAX_RESULTS = 16
-"""Results of the comprehensions of one launch. What a further one saves, one of so many passes over a tensor, is little by then; the
-time of code generation grows with the square of the tensors that one loop goes through."""
+"""Results of the comprehensions of one launch. What a further one saves, one of so many passes over a tensor, is little
+by then; the time of code generation grows with the square of the tensors that one loop goes through."""
 
 Axis = tuple[Comprehension, int]
 Pairs = list[tuple[Axis, Axis]]
@@ -82,8 +82,8 @@ class Grouping:
         return Group(
             [source], axes, axes if heavy else [],
             {s for s in source.inputs if isinstance(s, Comprehension)}, set(self.readers[source]),
-            {read.source for read in source.reads if len(read.subscripts) > 1}, place, place, bool(axes), len(source.body),
-            cost_of(source.body),
+            {read.source for read in source.reads if len(read.subscripts) > 1}, place, place, bool(axes),
+            len(source.body), cost_of(source.body),
         )  # fmt: skip
 
     def group_of(self, source: Comprehension) -> Group:

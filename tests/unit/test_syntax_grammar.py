@@ -54,6 +54,16 @@ def test_stored_tables_are_current() -> None:
         assert stored.parse(text, start="item") == made.parse(text, start="item")
 
 
+def test_our_lexer_finds_what_larks_own_finds() -> None:
+    """Token by token, in every item."""
+    options = {name: value for name, value in parser_options().items() if name != "_plugins"}
+    own = Lark(grammar_text(), **options)
+    for text in items():
+        tree, expected = parser().parse(text, start="item"), own.parse(text, start="item")
+        tokens, wanted = (list(t.scan_values(lambda value: isinstance(value, Token))) for t in (tree, expected))
+        assert [(t.type, t.start_pos, t.end_pos) for t in tokens] == [(t.type, t.start_pos, t.end_pos) for t in wanted]
+
+
 def test_tables_of_another_grammar_are_not_used() -> None:
     assert stored_parser(grammar_text() + "\n", parser_options()) is None
 
