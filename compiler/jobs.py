@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import platformdirs
 
 from tilewright.compiler import crash, pipeline
+from tilewright.compiler.collector import collector_paused
 from tilewright.compiler.language.frontend import instantiate
 from tilewright.compiler.language.typed import Instance, TypedKernel
 from tilewright.compiler.pipeline import Settings
@@ -81,20 +83,29 @@ def artifact_of(job: Job, switches: Switches, instrument: Instrument | None = No
         CompilerFault: a mistake of ours; a crash folder is left.
     """
     target = find(job.target, switches)
-    kernel = job.typed()
-    cache, key = disk_cache(switches), cache_key(job, kernel, target, switches)
     fresh = instrument is not None or job.settings.verify or switches.verify_passes
-    found = None if fresh else _from_cache(cache, key)
+    cache = None if fresh else disk_cache(switches)
+    with collector_paused():
+        kernel = job.typed()
+
+        def make() -> Artifact:
+            return _make(job, kernel, target, switches, instrument or Instrument())
+
+        return make() if cache is None else _through(cache, cache_key(job, kernel, target, switches), make)
+
+
+def _through(cache: DiskCache, key: str, make: Callable[[], Artifact]) -> Artifact:
+    """The artifact under ``key``, made and stored if it is not there."""
+    found = _from_cache(cache, key)
     if found is not None:
         return found
-    made = _make(job, kernel, target, switches, instrument or Instrument())
-    if cache is not None and not fresh:
-        cache.store(key, made.to_bytes())
+    made = make()
+    cache.store(key, made.to_bytes())
     return made
 
 
-def _from_cache(cache: DiskCache | None, key: str) -> Artifact | None:
-    data = cache.load(key) if cache is not None else None
+def _from_cache(cache: DiskCache, key: str) -> Artifact | None:
+    data = cache.load(key)
     try:
         return artifacts.from_bytes(data) if data is not None else None
     except ArtifactError:
@@ -145,7 +156,7 @@ def artifact_of_ir(
 ) -> Artifact:
     """Go on from a dumped level; ``UnreadableText`` where the text is no module of ours."""
     target = find(target_name, switches)
-    with _ONE_AT_A_TIME, ods.session():
+    with _ONE_AT_A_TIME, ods.session(), collector_paused():
         module, level = pipeline.parse_level(text)
         try:
             built = pipeline.compile_module(module, level, target, settings, instrument or Instrument())

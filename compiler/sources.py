@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tilewright.compiler.collector import collector_paused
 from tilewright.compiler.language.frontend import CheckedKernel, Module, load_module
 from tilewright.compiler.language.read import read_source
 from tilewright.compiler.language.span import Source
@@ -60,11 +61,13 @@ def source_of(path: Path) -> Source:
 
 
 def from_file(path: Path) -> Program:
-    source = source_of(path)
-    folder = path.resolve().parent
-    return Program(source, folder, load_module(source, folder))
+    return _loaded(source_of(path), path.resolve().parent)
 
 
 def from_text(text: str, name: str = STRING, folder: Path | None = None) -> Program:
-    source = Source(name, text)
-    return Program(source, folder, load_module(source, folder))
+    return _loaded(Source(name, text), folder)
+
+
+def _loaded(source: Source, folder: Path | None) -> Program:
+    with collector_paused():
+        return Program(source, folder, load_module(source, folder))

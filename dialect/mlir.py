@@ -49,7 +49,6 @@ passmanager: Any = _bindings("passmanager")
 ext: Any = _bindings("dialects.ext")
 
 
-
 def dialect(name: str) -> Any:
     """The upstream dialect module ``name`` (``"arith"``, ``"nvvm"`` …), imported on first use."""
     return _bindings(f"dialects.{name}")
@@ -61,10 +60,18 @@ scf: Any = dialect("scf")
 func: Any = dialect("func")
 
 
+DIALECTS = ("arith", "cf", "func", "gpu", "index", "irdl", "llvm", "math", "memref", "nvvm", "scf", "tensor",
+            "transform", "ub", "vector")  # fmt: skip
+"""The upstream dialects that ops are made of. The bindings would load all forty, which then take part in every
+conversion to LLVM; a text that names another one loads it."""
+
+
 def new_context() -> Any:
     """A context without worker threads and without our dialects."""
-    context = ir.Context()
+    context = ir.Context(load_on_create_dialects=[])
     context.enable_multithreading(False)
+    for name in DIALECTS:
+        context.get_dialect_descriptor(name)
     return context
 
 

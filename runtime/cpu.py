@@ -6,7 +6,6 @@ Imports no MLIR: object code from a cache or an ahead-of-time artifact runs with
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 import threading
 from collections.abc import Sequence
@@ -72,8 +71,9 @@ def _jit() -> Any:
 
 @functools.cache
 def _math_addresses() -> dict[str, int]:
-    """Where the C library's math functions are."""
-    library = ctypes.CDLL(ctypes.util.find_library("m"))
+    """Where the C library's math functions are: Python itself is linked to them (looking the library up would start a
+    process)."""
+    library = ctypes.CDLL(None)
     found = {}
     for name in MATH_SYMBOLS:
         address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value

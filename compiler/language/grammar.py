@@ -24,7 +24,7 @@ def parser() -> Lark:
     """The LALR parser of the language: from its stored tables, or from the grammar when they are out of date."""
     from tilewright.compiler.language.tables import stored_parser
 
-    stored = stored_parser(grammar_text(), parser_options()["postlex"])
+    stored = stored_parser(grammar_text(), parser_options())
     return new_parser() if stored is None else stored
 
 
@@ -38,6 +38,8 @@ def new_parser() -> Lark:
 def parser_options() -> dict[str, Any]:
     """What the parser is made with (shared with the test that looks for conflicts)."""
     from lark.indenter import Indenter
+
+    from tilewright.compiler.language.lexer import ContextualLexer
 
     class Indentation(Indenter):
         NL_type = "_NL"
@@ -54,6 +56,7 @@ def parser_options() -> dict[str, Any]:
         "postlex": Indentation(),
         "keep_all_tokens": True,
         "maybe_placeholders": True,
+        "_plugins": {"ContextualLexer": ContextualLexer},
     }
 
 

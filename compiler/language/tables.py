@@ -18,6 +18,10 @@ from lark.grammar import Rule
 from lark.lexer import TerminalDef
 
 NAME = "grammar_tables.json"
+NOT_STORED = ("postlex", "_plugins")
+"""The options that are objects."""
+PAIRS = "pairs"
+"""The only key of what stands for a dict whose keys are no names."""
 
 
 def digest(grammar: str) -> str:
@@ -28,37 +32,41 @@ def digest(grammar: str) -> str:
 def tables_of(made: Lark, grammar: str) -> str:
     """The tables of a parser as JSON."""
     data, memo = made.memo_serialize([TerminalDef, Rule])
-    data["options"].pop("postlex", None)
+    for name in NOT_STORED:
+        data["options"].pop(name, None)
     return json.dumps({"digest": digest(grammar), "data": _plain(data), "memo": _plain(memo)}, separators=(",", ":"))
 
 
-def stored_parser(grammar: str, postlex: Any) -> Lark | None:
-    """The parser from the stored tables, or None when they belong to another grammar or are missing."""
+def stored_parser(grammar: str, options: dict[str, Any]) -> Lark | None:
+    """The parser from the stored tables, or None when they belong to another grammar or are missing.
+
+    ``options`` are those that the tables were made with; what is not stored is taken from them.
+    """
     file = files("tilewright.compiler.language").joinpath(NAME)
     if not file.is_file():
         return None
-    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored = json.loads(file.read_text(encoding="utf-8"), object_hook=_rich)
     if stored["digest"] != digest(grammar):
         return None
-    loaded = Lark._load_from_dict(_rich(stored["data"]), _rich(stored["memo"]), postlex=postlex)  # type: ignore[no-untyped-call]
+    objects = {name: options[name] for name in NOT_STORED}
+    loaded = Lark._load_from_dict(stored["data"], stored["memo"], **objects)  # type: ignore[no-untyped-call]
     assert isinstance(loaded, Lark)
     return loaded
 
 
 def _plain(value: Any) -> Any:
-    """Dicts as lists of pairs, because their keys may be numbers; tuples and sets as lists."""
+    """Dicts whose keys are no names as lists of pairs; tuples and sets as lists."""
     if isinstance(value, dict):
-        return {"pairs": [[key, _plain(one)] for key, one in value.items()]}
+        names = all(isinstance(key, str) for key in value)
+        return {key: _plain(one) for key, one in value.items()} if names else {PAIRS: [*map(_plain, value.items())]}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(one) for one in value]
     return value
 
 
-def _rich(value: Any) -> Any:
-    """The inverse of ``_plain``, but for tuples."""
-    if isinstance(value, dict):
-        return {key: _rich(one) for key, one in value["pairs"]}
-    return [_rich(one) for one in value] if isinstance(value, list) else value
+def _rich(value: dict[str, Any]) -> dict[Any, Any]:
+    """The dict that ``_plain`` made this one of, but for tuples; called from the inside out."""
+    return dict(value[PAIRS]) if PAIRS in value else value
 
 
 def write() -> None:

@@ -49,10 +49,15 @@ def compile_native(module: Any, host: CpuTarget) -> NativeCode:
     """Object code for a tile-level ``module``, which is not changed. Needs an MLIR session."""
     lowered = lowering.lower(module, host)
     text = to_llvm_ir(lowered.module)
-    machine = _target_machine(host)
-    parsed = _parse(text, host, machine)
+    return NativeCode(object_code(text, host), text, lowered.launches, lowered.sites, host)
+
+
+def object_code(llvm_ir: str, target: CpuTarget) -> bytes:
+    """The object file of LLVM IR that ``to_llvm_ir`` wrote."""
+    machine = _target_machine(target)
+    parsed = _parse(llvm_ir, target, machine)
     check_externals(parsed)
-    return NativeCode(machine.emit_object(parsed), text, lowered.launches, lowered.sites, host)
+    return bytes(machine.emit_object(parsed))
 
 
 def to_llvm_ir(module: Any) -> str:

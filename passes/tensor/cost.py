@@ -14,6 +14,9 @@ ROUND_TRIP = 64
 READ = 4
 CHEAP = 24
 """What may be computed again for each of several overlapping reads (the taps of a window)."""
+LARGE = 2048
+"""An element that costs more stands alone: the round trip is little beside it, one body of several would leave the
+instruction cache, and registers are assigned in more than linear time."""
 
 _TRANSCENDENTAL = 12
 _DIVISION = 4

@@ -3,10 +3,10 @@
 What: a ``tw.map`` that others read is substituted into their bodies (into the elements of folds too) where that is
 cheaper than a round trip through memory.
 Before -> after: ``t = a*x; y = t + z`` -> one map.
-The rule: a map read once is always substituted; one read at n places is, if (n - 1) times its cost is at most
-``cost.ROUND_TRIP``; at overlapping places (``p + r``) only a cheap one without folds. A fold is never substituted, so a
-contraction is never computed again in an inner loop; an output that reads folds is read back rather than recomputed
-where its readers would need those folds at other indices than their own.
+The rule: a map read once is substituted, unless it costs more than ``cost.LARGE``; one read at n places is, if (n - 1)
+times its cost is at most ``cost.ROUND_TRIP``; at overlapping places (``p + r``) only a cheap one without folds. A fold
+is never substituted, so a contraction is never computed again in an inner loop; an output that reads folds is read back
+rather than recomputed where its readers would need those folds at other indices than their own.
 Needs: ``common`` before it, so that equal reads are one read; ``common`` after it shares what substitution repeats.
 Does not handle: gathers from a map's result (they keep their own check), maps with a restricted domain.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from tilewright.dialect.tensor import ReadMode
-from tilewright.passes.tensor.cost import CHEAP, ROUND_TRIP, node_cost
+from tilewright.passes.tensor.cost import CHEAP, LARGE, ROUND_TRIP, node_cost
 from tilewright.passes.tensor.moves import Moved, rewrite, stay
 from tilewright.passes.tensor.nodes import both, select, within, zero_of
 from tilewright.passes.tensor.program import (
@@ -98,7 +98,7 @@ class _Plan:
         cost, uses = self.costs[producer], self.uses[original] + int(is_output)
         if not read.is_plain and (cost > CHEAP or _reads_folds(producer)) and read.subscripts:
             return False
-        return (uses - 1) * cost <= ROUND_TRIP
+        return cost <= LARGE and (uses - 1) * cost <= ROUND_TRIP
 
 
 def _fold_reads(producer: Comprehension) -> list[Read]:

@@ -4,8 +4,8 @@ Each comprehension starts as a group of its own. Two groups are merged along a r
 
 * possible: every read between them is at plain, distinct parallel indices over equal extents, so that axes can be
   identified; the axes that all members share (the grid) are not empty, unless every member has rank 0; a contraction
-  keeps all of its axes in the grid, so that none of it is computed twice or serially; and no other group stands
-  between them.
+  keeps all of its axes in the grid, so that none of it is computed twice or serially; no other group stands between
+  them; and together they have at most ``MAX_RESULTS`` results and cost at most ``cost.LARGE`` an element.
 * pays: no member loses a grid axis (an epilogue, row statistics used by row statistics); or what loses an axis reads,
   along that axis, a tensor that the other group reads too, so that a cell finds it in the cache. The cell must be
   compact: the lost axes are one, or stand behind the grid's axes in that tensor.
@@ -17,9 +17,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tilewright.passes.tensor.cost import LARGE, cost_of
 from tilewright.passes.tensor.product import is_contraction
 from tilewright.passes.tensor.program import Comprehension, Position, Program, Read, Source
 from tilewright.passes.tensor.structure import Structure
+
+MAX_RESULTS = 16
+"""Results of the comprehensions of one launch. What a further one saves, one of so many passes over a tensor, is little
+by then; the time of code generation grows with the square of the tensors that one loop goes through."""
 
 Axis = tuple[Comprehension, int]
 Pairs = list[tuple[Axis, Axis]]
@@ -30,7 +35,8 @@ class Group:
     """Comprehensions of one launch and what merging needs to know of them; classes of axes stand for their axes.
 
     ``grid`` are the classes that all members have, ``needed`` those of contractions. ``before`` and ``after`` are
-    comprehensions that members read or are read by (some may have joined the group since).
+    comprehensions that members read or are read by (some may have joined the group since). ``results`` and
+    ``cost`` are those of all members.
     """
 
     members: list[Comprehension]
@@ -42,6 +48,8 @@ class Group:
     first: int
     last: int
     has_axes: bool
+    results: int
+    cost: int
     reasons: list[str] = field(default_factory=list)
 
 
@@ -75,6 +83,7 @@ class Grouping:
             [source], axes, axes if heavy else [],
             {s for s in source.inputs if isinstance(s, Comprehension)}, set(self.readers[source]),
             {read.source for read in source.reads if len(read.subscripts) > 1}, place, place, bool(axes),
+            len(source.body), cost_of(source.body),
         )  # fmt: skip
 
     def group_of(self, source: Comprehension) -> Group:
@@ -107,6 +116,8 @@ class Grouping:
 
     def possible(self, first: Group, second: Group, pairs: Pairs) -> Merge | None:
         """How two groups could be one launch in which ``pairs`` of axes are one, or None."""
+        if first.results + second.results > MAX_RESULTS or first.cost + second.cost > LARGE:
+            return None
         crossing = self._crossing(first, second)
         if crossing is None:
             return None
@@ -217,6 +228,8 @@ class Grouping:
         large.after |= small.after
         large.tensors |= small.tensors
         large.has_axes |= small.has_axes
+        large.results += small.results
+        large.cost += small.cost
         large.first, large.last = min(large.first, small.first), max(large.last, small.last)
         large.reasons += [*small.reasons, reason]
         for member in small.members:
@@ -281,9 +294,11 @@ def _merge_siblings(grouping: Grouping) -> None:
     holders: dict[Source, Comprehension] = {}
     for reader in grouping.program.comprehensions:
         for read in reader.reads:
-            holder = holders.setdefault(read.source, reader)
-            if grouping.group_of(holder) is not grouping.group_of(reader):
-                _try_siblings(grouping, holder, reader, read)
+            holder = grouping.group_of(holders.setdefault(read.source, reader))
+            if holder is not grouping.group_of(reader):
+                _try_siblings(grouping, holders[read.source], reader, read)
+            if holder.results + len(reader.body) > MAX_RESULTS:
+                holders[read.source] = reader
 
 
 def _try_siblings(grouping: Grouping, holder: Comprehension, reader: Comprehension, read: Read) -> None:

@@ -39,6 +39,8 @@ class Moves:
 
     def follow(self, source: Comprehension) -> Comprehension:
         """The comprehension reading everything where it is now."""
+        if all(self._followed(read) is read for read in source.reads):
+            return source
         return source.with_roots(rebuild(source.roots, self._followed))
 
     def _followed(self, node: Node) -> Node:

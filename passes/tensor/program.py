@@ -89,6 +89,8 @@ class Read(Node):
 
     @property
     def operands(self) -> tuple[Node, ...]:
+        if self.active is None and self.otherwise is None:
+            return self.subscripts
         return (*self.subscripts, *(n for n in (self.active, self.otherwise) if n is not None))
 
     @property
@@ -106,32 +108,34 @@ class Read(Node):
 
 def with_operands(node: Node, operands: Sequence[Node]) -> Node:
     """The node over other operands; the node itself when they are its own."""
-    if all(a is b for a, b in zip(node.operands, operands, strict=True)):
+    given = tuple(operands)
+    if given == node.operands:  # nodes are equal to themselves alone
         return node
     if isinstance(node, Apply):
-        return replace(node, arguments=tuple(operands))
+        return Apply(node.type, node.location, node.name, given, node.attributes)
     assert isinstance(node, Read)
     rank = len(node.subscripts)
-    rest = list(operands[rank:])
+    rest = list(given[rank:])
     active = rest.pop(0) if node.active is not None else None
     otherwise = rest.pop(0) if node.otherwise is not None else None
-    return replace(node, subscripts=tuple(operands[:rank]), active=active, otherwise=otherwise)
+    return Read(node.type, node.location, node.source, node.result, given[:rank], node.modes, active, otherwise)
 
 
 def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
     """Every node below ``roots`` once, operands first, without recursion; not ``known`` ones and what only they use."""
     done: dict[Node, None] = {}
-    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    stack = list(roots)[::-1]
     while stack:
-        node, expanded = stack.pop()
+        node = stack[-1]
         if node in done or node in known:
+            stack.pop()
             continue
-        operands = node.operands
-        if expanded or not operands:
-            done[node] = None
+        below = [operand for operand in node.operands if operand not in done and operand not in known]
+        if below:
+            stack += reversed(below)
             continue
-        stack.append((node, True))
-        stack.extend((operand, False) for operand in reversed(operands) if operand not in done)
+        done[node] = None
+        stack.pop()
     return list(done)
 
 

@@ -73,8 +73,7 @@ def _groups(level: Sequence[Comprehension], structure: Structure) -> list[list[C
             group = []
             groups.append(group)
         group.append(source)
-        for key in keys:
-            holders.setdefault(key, group)
+        holders |= {key: group for key in keys if key not in holders or not _fits(holders[key], source)}
     return groups
 
 

@@ -6,7 +6,7 @@ sorted by them is deterministic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -60,12 +60,12 @@ def predicate(node: Apply) -> int:
 
 def digest_of(*parts: Any) -> Digest:
     """A digest of bytes, strings and numbers, kept apart from each other."""
-    hasher = blake2b(digest_size=DIGEST_BYTES)
+    stream = bytearray()
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
-        hasher.update(len(data).to_bytes(4, "little"))
-        hasher.update(data)
-    return hasher.digest()
+        stream += len(data).to_bytes(4, "little")
+        stream += data
+    return blake2b(stream, digest_size=DIGEST_BYTES).digest()
 
 
 class Structure:
@@ -78,22 +78,21 @@ class Structure:
 
     def text(self, attribute: Any) -> str:
         """The printed form of an MLIR attribute or type, remembered."""
-        if attribute not in self._texts:
-            self._texts[attribute] = str(attribute)
-        return self._texts[attribute]
+        known = self._texts.get(attribute)
+        if known is None:
+            known = self._texts[attribute] = str(attribute)
+        return known
 
     # ------------------------------------------------------------ nodes
 
     def node(self, root: Node) -> Digest:
         """The digest of an expression with its indices told apart by number."""
-        if root not in self._nodes:
-            self._fill((root,))
-        return self._nodes[root]
-
-    def _fill(self, roots: Sequence[Node]) -> None:
         known = self._nodes
-        for node in postorder(roots, known):
-            known[node] = self._one(node, known)
+        if root not in known:
+            below = all(operand in known for operand in root.operands)
+            for node in (root,) if below else postorder((root,), known):
+                known[node] = self._one(node, known)
+        return known[root]
 
     def _one(self, node: Node, known: Mapping[Node, Digest]) -> Digest:
         match node:

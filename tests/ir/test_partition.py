@@ -19,6 +19,9 @@ from tilewright.dialect.interpret.tensor import run_tensor
 from tilewright.dialect.mlir import ir
 from tilewright.dialect.printing import dump, parse_module
 from tilewright.passes.base import Pass, run_passes
+from tilewright.passes.tensor.cost import LARGE, cost_of
+from tilewright.passes.tensor.decode import decode
+from tilewright.passes.tensor.grouping import MAX_RESULTS
 from tilewright.passes.tensor.partition import Partition
 
 FUZZ_SEEDS = range(100, 140)
@@ -223,3 +226,27 @@ def test_random_programs_keep_their_meaning(seed: int) -> None:
             for output in kernel.outputs:
                 told = compare(expected, output.name, found[output.name])
                 assert told.ok, f"seed {seed}, {step.name}: {told.message}\n{program.source}"
+
+
+# ---------------------------------------------------------------- no launch is too large
+
+MANY = 40
+
+
+def test_siblings_beyond_the_largest_launch_share_the_next_one() -> None:
+    names = ", ".join(f"y{k}: f32[N]" for k in range(MANY))
+    lines = "\n".join(f"    y{k}[i] = x[i] * {k}.5" for k in range(MANY))
+    module = _partitioned(f"kernel many[N](x: f32[N]) -> ({names}):\n{lines}")
+    with ods.session():
+        counts = [len(decode(function).outputs) for function in launches(module)]
+    assert counts == [MAX_RESULTS, MAX_RESULTS, MANY % MAX_RESULTS]
+
+
+def test_a_long_chain_becomes_launches_of_bounded_cost() -> None:
+    count = LARGE // 4  # each costs more than 12
+    lines = "\n".join(f"    t{k + 1}[i] = tanh(t{k}[i]) + x[i]" for k in range(count))
+    head = "kernel chain[N](x: f32[N]) -> (y: f32[N]):\n    t0[i] = x[i]"
+    module = _partitioned(f"{head}\n{lines}\n    y[i] = t{count}[i]")
+    with ods.session():
+        costs = [sum(cost_of(c.body) for c in decode(function).comprehensions) for function in launches(module)]
+    assert 2 < len(costs) and max(costs) <= 2 * LARGE

@@ -47,15 +47,25 @@ def test_parser_is_made_once() -> None:
 
 def test_stored_tables_are_current() -> None:
     """After a change of the grammar: ``python -m tilewright.compiler.language.tables``."""
-    stored = stored_parser(grammar_text(), parser_options()["postlex"])
+    stored = stored_parser(grammar_text(), parser_options())
     assert stored is not None
     made = new_parser()
     for text in items():
         assert stored.parse(text, start="item") == made.parse(text, start="item")
 
 
+def test_our_lexer_finds_what_larks_own_finds() -> None:
+    """Token by token, in every item."""
+    options = {name: value for name, value in parser_options().items() if name != "_plugins"}
+    own = Lark(grammar_text(), **options)
+    for text in items():
+        tree, expected = parser().parse(text, start="item"), own.parse(text, start="item")
+        tokens, wanted = (list(t.scan_values(lambda value: isinstance(value, Token))) for t in (tree, expected))
+        assert [(t.type, t.start_pos, t.end_pos) for t in tokens] == [(t.type, t.start_pos, t.end_pos) for t in wanted]
+
+
 def test_tables_of_another_grammar_are_not_used() -> None:
-    assert stored_parser(grammar_text() + "\n", parser_options()["postlex"]) is None
+    assert stored_parser(grammar_text() + "\n", parser_options()) is None
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))

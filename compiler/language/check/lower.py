@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from tilewright.compiler.language import tree, typed
@@ -122,7 +123,7 @@ class Lowering:
             return self.arithmetic.refuse("TW0212", expr.span, message, expected="a value", found="a function")
         if self._comes_later(name):
             return poison(expr.span)
-        meant = suggestion(name, self.known_names())
+        meant = suggestion(name, {known for names in self._names() for known in names})
         if len(name) <= 2 and name.islower():
             return self._unbound(expr, name)
         fix = replaced(expr.span, meant) if meant else None
@@ -157,10 +158,13 @@ class Lowering:
         self.arithmetic.refuse("TW0203", name.span, message, notes=note(taken[1], f"`{name.id}` is declared here"))
         return False
 
-    def known_names(self) -> frozenset[str]:
+    def knows(self, name: str) -> bool:
+        """Whether ``name`` is that of a dim, a const, a scalar or a tensor."""
+        return any(name in names for names in self._names())
+
+    def _names(self) -> tuple[Collection[str], ...]:
         context = self.context
-        names = (*context.dims, *context.consts, *context.scalars, *context.aliases, *context.shaped)
-        return frozenset(names)
+        return context.dims, context.consts, context.scalars, context.aliases, context.shaped
 
     # ------------------------------------------------------------ operations
 

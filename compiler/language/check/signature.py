@@ -28,20 +28,16 @@ def declare_names(context: Context, kernel: tree.Kernel) -> None:
     for dim in kernel.dims:
         _declare(context, dim, DIM)
         context.dims.setdefault(dim.id, dim.span)
-    for param in (*kernel.tensors, *kernel.scalars, *kernel.outputs):
-        _declare(context, param.name, _kind(kernel, param))
+    kinds = [(TENSOR, kernel.tensors), (None, kernel.scalars), (OUTPUT, kernel.outputs)]
+    for kind, params in kinds:
+        for param in params:
+            _declare(context, param.name, kind or (CONST if param.qualifier == "const" else SCALAR))
     for statement in kernel.statements:
         taken = context.taken.get(statement.name.id)
         if taken is None:
             _declare(context, statement.name, STATEMENT)
         elif taken[0] not in (STATEMENT, OUTPUT, TENSOR, WORD):
             _refuse_taken(context, statement.name, taken)
-
-
-def _kind(kernel: tree.Kernel, param: tree.Param) -> str:
-    if param in kernel.outputs:
-        return OUTPUT
-    return TENSOR if param in kernel.tensors else CONST if param.qualifier == "const" else SCALAR
 
 
 def _declare(context: Context, name: tree.Name, kind: str) -> bool:

@@ -101,11 +101,10 @@ def _local_form_fits(lowering: Lowering, statement: tree.Statement) -> bool:
 
 def _indices(lowering: Lowering, subscripts: tuple[tree.Subscript, ...]) -> list[tree.Name]:
     """The names on the left that are indices, in order of appearance."""
-    known = lowering.known_names()
     found: dict[str, tree.Name] = {}
     for subscript in subscripts:
         for name in _names(subscript.index):
-            if isinstance(subscript.index, tree.Name) or name.id not in known and name.id not in found:
+            if isinstance(subscript.index, tree.Name) or not lowering.knows(name.id):
                 found.setdefault(name.id, name)
     return list(found.values())
 
