@@ -35,6 +35,8 @@ def steps(context: Context, members: Sequence[Member]) -> Steps | None:
     names = {m.name for m in members}
     reads = [r for r in context.reads if r.statement in by_number and r.read.tensor in names]
     relations = [_Relations(context, by_number[r.statement], r) for r in reads]
+    if not relations:  # the name also means something else, a dim or a scalar, which is an error of its own
+        return None
     ranks = [range(len(m.axes)) for m in members]
     for choice in islice(product(*ranks), COMBINATIONS):
         axes = {m.name: axis for m, axis in zip(members, choice, strict=True)}

@@ -35,6 +35,7 @@ NAMES = (
     body("TW0201", "no tensor is called `xx`", "y[i, j] = «xx»[i, j]"),
     body("TW0201", "no tensor is called `weight`", "y[i, j] = x[i, j] * «weight»[j]"),
     body("TW0202", "already the name of a dim", "«M» = 2", "y[i, j] = x[i, j]"),
+    body("TW0202", "already the name of a dim", "«N» = sum[k: N](x[0, k])", "y[i, j] = x[i, j]"),
     body("TW0202", "already the name of a scalar", "«a» = 2.0", "y[i, j] = x[i, j]"),
     body("TW0202", "already the name of a const", "«n» = 2.0", "y[i, j] = x[i, j]"),
     file("TW0202", "already the name of a dim", "kernel f[N, «N»](x: f32[N]) -> (y: f32[N]):\n    y[i] = x[i]\n"),
