@@ -78,7 +78,7 @@ class _Lexer(BasicLexer):
 
     def match(self, text: Any, pos: int) -> Any:
         """The text and the name of the token at ``pos``, or None."""
-        found = self._shared.match(text, pos)  # type: ignore[no-untyped-call]
+        found = self._shared.match(text, pos)
         if found is None or found[1] in self._settled:
             return found
-        return super().match(text, pos)
+        return super().match(text, pos)  # type: ignore[no-untyped-call]
