@@ -118,7 +118,7 @@ def launch(
         )
     memory = GlobalMemory(module.globals, args)
     parameters = pack_parameters(module.entries[entry], args, memory)
-    log = FindingLog(raise_on_finding)
+    log = FindingLog(raise_on_finding, memory.describe)
     counters = Counters(program, options.checks("performance"))
     global_races = None
     if options.checks("races"):
