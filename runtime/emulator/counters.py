@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilewright.runtime.emulator.approximations import error_bound
 from tilewright.runtime.emulator.scalar_types import Array
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ class Counters:
             "bytes_read": dict(self.bytes_read),
             "bytes_written": dict(self.bytes_written),
             "barrier_waits": self.barrier_waits,
+            "approximations": {opcode: bound for opcode, bound, _ in self._approximations()},
             "sectors_per_request": self.sectors_per_request,
             "bank_conflict_factor": self.bank_conflict_factor,
             "lines": dict(self.lines),
@@ -200,6 +202,7 @@ class Counters:
         traffic = tuple((space, self.bytes_read[space], self.bytes_written[space]) for space in spaces)
         found = [
             Table("instructions", ("opcode", "threads"), opcodes),
+            Table("approximate functions", ("opcode", "documented error", "threads"), self._approximations()),
             Table("memory", ("space", "bytes read", "bytes written"), traffic),
             Table(
                 "barriers", ("kind", "arrivals"), (("CTA barrier", self.barrier_waits),) if self.barrier_waits else ()
@@ -210,6 +213,10 @@ class Counters:
             ),
         ]
         return [table for table in found if table.rows]
+
+    def _approximations(self) -> tuple[tuple[str, str, int], ...]:
+        bounds = {opcode: error_bound(opcode) for opcode in self.instructions}
+        return tuple((opcode, str(bound), self.instructions[opcode]) for opcode, bound in bounds.items() if bound)
 
     def _accesses(self, title: str, names: tuple[str, ...], asked: Counter[int], needed: Counter[int]) -> Table:
         opcodes = {i.line: i.opcode for block in self.program.blocks for i in block.instructions}

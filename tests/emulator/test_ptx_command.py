@@ -27,6 +27,7 @@ def test_a_clean_run_returns_zero_and_writes_data(tmp_path: Path, capsys: pytest
     assert data["counters"]["global_accesses"] and data["counters"]["lines"]
     shown = capsys.readouterr().out
     assert "no findings" in shown and "sectors/request" in shown and "coverage:" in shown
+    assert data["counters"]["approximations"]["ex2.approx.ftz.f32"] == "relative 2^-22" in shown
 
 
 def test_a_fault_shows_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ from itertools import product
 
 from tests.emulator.golden.case import Case, case
 
+from tilewright.runtime.emulator.approximations import error_bound
+
 INTEGERS = ("u16", "s16", "u32", "s32", "u64", "s64")
 ROUNDINGS = ("rn", "rz", "rm", "rp")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
@@ -152,28 +154,24 @@ def comparisons() -> Iterator[Case]:
         yield case(f"slct.{t}.{sign}", t, t, t, sign)
 
 
+ROUNDED = {"f32": 2.0**-24, "f16": 2.0**-11, "bf16": 2.0**-8}
+SMALLEST = {"f32": 2.0**-149, "f16": 2.0**-24, "bf16": 2.0**-133}
+
+
 def approximate() -> Iterator[Case]:
-    """Functions with a documented error; half an ulp is added for the rounding of the emulator's own value."""
-    single, half, brain = 2.0**-24, 2.0**-11, 2.0**-8
-    tiny = 2.0**-149
-    yield case("rcp.approx.f32", "f32", "f32").within(2 * single + single, tiny)
-    yield case("rcp.approx.ftz.f32", "f32", "f32").within(2 * single + single, tiny)
-    yield case("div.full.f32", "f32", "f32:normal", "f32:normal").within(4 * single + single)
-    yield case("div.approx.f32", "f32", "f32:normal", "f32:normal").within(4 * single + single)
-    yield case("sqrt.approx.f32", "f32", "f32").within(2.0**-23 + single, tiny)
-    yield case("rsqrt.approx.f32", "f32", "f32").within(2.0**-22.9 + single)
-    yield case("sin.approx.f32", "f32", "f32:angle").within(single, 2.0**-20.5)
-    yield case("cos.approx.f32", "f32", "f32:angle").within(single, 2.0**-20.5)
-    yield case("lg2.approx.f32", "f32", "f32:positive").within(2.0**-22 + single, 2.0**-22)
-    yield case("ex2.approx.f32", "f32", "f32").within(4 * single + single, 2 * tiny)
-    yield case("ex2.approx.ftz.f32", "f32", "f32").within(4 * single + single)
-    yield case("tanh.approx.f32", "f32", "f32").within(2.0**-11 + single)
-    for t in ("f16", "f16x2"):
-        yield case(f"ex2.approx.{t}", t, t).within(2.0**-9.9 + half, 2.0**-24)
-        yield case(f"tanh.approx.{t}", t, t).within(half, 2.0**-10.987)
-    for t in ("bf16", "bf16x2"):
-        yield case(f"ex2.approx.ftz.{t}", t, t).within(2.0**-7 + brain).at_least("sm_90")
-        yield case(f"tanh.approx.{t}", t, t).within(brain, 2.0**-8).at_least("sm_90")
+    """Functions with a documented error; to it comes the rounding of the emulator's own value."""
+    drawn = {"sin": "f32:angle", "cos": "f32:angle", "lg2": "f32:positive", "div": "f32:normal"}
+    forms = [f"{op}.approx.f32" for op in ("rcp", "div", "sqrt", "rsqrt", "sin", "cos", "lg2", "ex2", "tanh")]
+    forms += ["div.full.f32", "rcp.approx.ftz.f32", "ex2.approx.ftz.f32"]
+    forms += [f"{op}.approx.{t}" for op in ("ex2", "tanh") for t in ("f16", "f16x2")]
+    forms += [f"ex2.approx.ftz.{t}" for t in ("bf16", "bf16x2")] + [f"tanh.approx.{t}" for t in ("bf16", "bf16x2")]
+    for opcode in forms:
+        op, kind = opcode.split(".")[0], opcode.split(".")[-1]
+        base, bound = kind.removesuffix("x2"), error_bound(opcode)
+        assert bound is not None, opcode
+        found = case(opcode, kind, *[drawn.get(op, kind)] * (2 if op == "div" else 1))
+        found = found.within(bound.relative + ROUNDED[base], bound.absolute + SMALLEST[base])
+        yield found.at_least("sm_90") if base == "bf16" else found
 
 
 def scalar_cases() -> list[Case]:
