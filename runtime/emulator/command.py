@@ -15,6 +15,7 @@ import numpy as np
 from tilewright.runtime.emulator.command_values import HELP, array_of, parse_argument, types
 from tilewright.runtime.emulator.errors import EmulatorError, LaunchError
 from tilewright.runtime.emulator.launch import CHECKS, COMPLETIONS, MODELS, SCHEDULES, launch
+from tilewright.runtime.emulator.limits import shortened
 from tilewright.runtime.emulator.module import Entry, Module
 from tilewright.runtime.emulator.page import as_page
 from tilewright.runtime.emulator.presentation import Emulation, Observation, as_json, as_text, listing, observe
@@ -141,10 +142,10 @@ def _emulate(options: argparse.Namespace, module: Module, text: str) -> Emulatio
 def _entry(options: argparse.Namespace, module: Module) -> Entry:
     names = list(module.entries)
     if options.entry is None and len(names) != 1:
-        raise LaunchError(f"choose one with --entry: {', '.join(names) or 'the module has no kernel'}")
+        raise LaunchError(f"choose one with --entry: {shortened(', '.join(names)) or 'the module has no kernel'}")
     name = options.entry or names[0]
     if name not in module.entries:
-        raise LaunchError(f"no kernel `{name}`; the module has {', '.join(names) or 'none'}")
+        raise LaunchError(f"no kernel `{name}`; the module has {shortened(', '.join(names)) or 'none'}")
     return module.entries[name]
 
 
