@@ -115,7 +115,7 @@ def _multiply_add(part: str, name: str) -> Callable[[Array, Array, Array], Array
 def _multiply_high_add_clamped(a: Array, b: Array, c: Array) -> Array:
     """``mad.hi.sat.s32``: the sum of the upper product half and c, clamped to 32 bits."""
     total = (np.asarray(a).astype(np.int64) * b >> 32) + c
-    return np.clip(total, -(2**31), 2**31 - 1).astype(np.int32)
+    return np.asarray(np.clip(total, -(2**31), 2**31 - 1)).astype(np.int32)
 
 
 def multiply(context: Context, instruction: Instruction) -> Action:
