@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.emulator.test_ptx_scalar import apply, integers
+from tests.emulator.golden.case import case
+from tests.emulator.golden.devices import EmulatorDevice
+from tests.emulator.modes import fresh_seed
 
 CLAMPED: dict[str, Callable[..., int]] = {
     "add.sat.s32": lambda a, b: a + b,
@@ -17,8 +19,9 @@ CLAMPED: dict[str, Callable[..., int]] = {
 
 @pytest.mark.parametrize("opcode", CLAMPED)
 def test_sums_are_clamped(opcode: str) -> None:
-    count = CLAMPED[opcode].__code__.co_argcount
-    columns = [integers("s32", seed)[:: -1 if seed % 2 else 1] for seed in range(count)]
-    expected = [min(max(CLAMPED[opcode](*row), -(2**31)), 2**31 - 1) for row in zip(*columns, strict=True)]
-    found = apply(opcode, [("s32", column) for column in columns], "s32")
-    np.testing.assert_array_equal(found, expected)
+    made = case(opcode, "s32", *["s32"] * CLAMPED[opcode].__code__.co_argcount)
+    given = made.draw(fresh_seed())
+    ((found,),) = EmulatorDevice().run([made], [given])
+    rows = zip(*(column.view(np.int32).tolist() for column in given), strict=True)
+    expected = [min(max(CLAMPED[opcode](*row), -(2**31)), 2**31 - 1) for row in rows]
+    np.testing.assert_array_equal(found.view(np.int32), expected)
