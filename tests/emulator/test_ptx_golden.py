@@ -42,7 +42,7 @@ def test_names_are_unique_and_every_opcode_is_there() -> None:
     tables = (ops_integer, ops_float, ops_select, ops_warp, ops_matrix)
     known = {name for module in tables for name in (*module.TABLE, *getattr(module, "SHARED", {}))}
     opcodes = {word for case in cases for word in re.findall(r"(?<![\w.])([a-z]\w*)\.", case.name)}
-    assert known - opcodes == WITHOUT_RESULT
+    assert known - opcodes <= WITHOUT_RESULT
 
 
 @pytest.mark.parametrize("form", ["e4m3", "e5m2", "bf16", "tf32", "f16", "f64"])
