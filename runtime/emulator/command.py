@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     out = parser.add_argument_group("what to write")
     out.add_argument("--report", type=_report_path, metavar="FILE", help="the report as .json, or as a page, .html")
     out.add_argument("--out", action="append", default=[], type=_output, metavar="N=FILE.npy",
-                     help="store argument N, from 0, as the kernel left it")  # fmt: skip
+                     help="store argument N, from 0, as the kernel left it (in the last mode)")  # fmt: skip
     return parser
 
 
@@ -121,7 +121,8 @@ def _emulate(options: argparse.Namespace, module: Module, text: str) -> Emulatio
     schedules = SCHEDULES if options.schedule == ALL else (options.schedule,)
     completions = COMPLETIONS if options.completion == ALL else (options.completion,)
     observations: dict[tuple[Any, ...], Observation] = {}
-    reports = []
+    reports: list[Report] = []
+    args: list[Any] = []
     for schedule, completion in product(schedules, completions):
         report, args = _launch(options, module, entry, schedule, completion)
         observe(observations, report, f"schedule {schedule}, completion {completion}")

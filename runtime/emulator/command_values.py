@@ -122,7 +122,10 @@ def _filled(fill: str, shape: tuple[int, ...], kind: np.dtype[Any], seed: int) -
 
 def _tensor_map(text: str, seed: int) -> TensorMap:
     description, *rest = text.split(":")
-    options = dict(piece.partition("=")[::2] for piece in rest)
+    options: dict[str, str] = {}
+    for piece in rest:
+        name, _, value = piece.partition("=")
+        options[name] = value
     unknown = set(options) - set(MAP_OPTIONS)
     if unknown or "box" not in options:
         raise ValueError(f"a tensor map needs :box=AxB and may have {', '.join(MAP_OPTIONS[1:])}")

@@ -82,7 +82,7 @@ def _finding(emulation: Emulation, observation: Observation) -> str:
 def _excerpt(emulation: Emulation, line: int) -> str:
     if not line:
         return ""
-    lines = emulation.text.splitlines()
+    lines = emulation.lines
     rows = []
     for number in range(max(line - AROUND, 1), min(line + AROUND, len(lines)) + 1):
         mark = " class='here'" if number == line else ""
@@ -113,7 +113,7 @@ def _coverage(emulation: Emulation) -> str:
 
 def _listing(emulation: Emulation) -> str:
     """The PTX with its line numbers and how many threads executed each line."""
-    lines = emulation.text.splitlines()
+    lines = emulation.lines
     if len(lines) > LONGEST_LISTING:
         return f"<p>The PTX has {len(lines):,} lines and is not shown.</p>"
     counts = emulation.report.counters.lines

@@ -147,9 +147,9 @@ class _ModuleParser:
         self.position = end
         if statement.startswith(".version"):
             version = VERSION.match(statement)
-            self.module.version = (int(version[1]), int(version[2])) if version else (0, 0)
-            if not (6, 0) <= self.module.version <= (9, 9):
+            if version is None or not 6 <= int(version[1]) <= 9:
                 raise PtxSyntaxError(f"`{statement[:80]}` is not one of the versions 6.0 to 9.x", line)
+            self.module.version = (int(version[1]), int(version[2]))
         elif statement.startswith(".target"):
             self.module.target = tuple(name.strip() for name in statement[len(".target") :].split(","))
         elif statement.startswith(".file"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ class Emulation:
     report: Report
     observations: tuple[Observation, ...]
     launches: int
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
 
 
 def observe(known: dict[tuple[Any, ...], Observation], report: Report, mode: str) -> None:
@@ -82,8 +87,7 @@ def _signature(entry: Entry) -> str:
 
 def ptx_line(emulation: Emulation, number: int) -> str:
     """The text of a one-based line, without its layout; empty for one that is not there."""
-    lines = emulation.text.splitlines()
-    return " ".join(lines[number - 1].split()) if 0 < number <= len(lines) else ""
+    return " ".join(emulation.lines[number - 1].split()) if 0 < number <= len(emulation.lines) else ""
 
 
 def source_text(emulation: Emulation, place: str | None) -> str:
