@@ -1,19 +1,25 @@
 # Every target does its own set-up: a machine needs Python 3.11 or later and make, nothing else.
-# make demo | test | test-torch | lint | soak | soak-short | venv | clean
+# make demo | test | test-torch | test-triton | lint | soak | soak-short | venv | clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# PyTorch builds pin a Triton of their own, so the one that is tested lives apart
+TRITON := .venv-triton
 SOAK_SECONDS ?= 3600
 
-.PHONY: venv demo test test-torch lint soak soak-short docs clean
+.PHONY: venv demo test test-torch test-triton lint soak soak-short docs clean
 
 venv: $(VENV)/.test
 
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; try make PYTHON=python3.11")'
+$(PYTHON) -m venv $(1)
+endef
+
 $(VENV)/.base: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; try make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	$(call environment,$(VENV))
 	$(BIN)/python -m pip install --quiet --editable '.[cuda]'
 	@touch $@
 
@@ -29,14 +35,22 @@ $(VENV)/.torch: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet 'torch==2.13.0'
 	@touch $@
 
+$(TRITON)/.test: pyproject.toml
+	$(call environment,$(TRITON))
+	$(TRITON)/bin/python -m pip install --quiet --editable '.[test,triton]'
+	@touch $@
+
 demo: $(VENV)/.base
 	$(BIN)/python benchmarks/demo.py
 
 test: $(VENV)/.test
-	$(PYTEST) -m 'not soak and not torch'
+	$(PYTEST) -m 'not soak and not torch and not triton'
 
 test-torch: $(VENV)/.torch
 	$(PYTEST) -m 'torch and not soak'
+
+test-triton: $(TRITON)/.test
+	$(TRITON)/bin/python -m pytest -m 'triton and not soak' tests/emulator
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check compiler dialect passes runtime tests benchmarks src/tilewright/__init__.py
@@ -57,4 +71,4 @@ docs: $(VENV)/.base
 	$(BIN)/python -m tilewright.compiler.language.catalogue.pages docs/errors
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRITON) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

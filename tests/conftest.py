@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -18,11 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this machine or this run cannot do."""
+    """Skip, with the reason, what this machine or this run cannot do; what ``-m`` names fails instead."""
     reasons = {
         "soak": "" if config.getoption("--soak-seconds") else "runs with --soak-seconds",
         "torch": "" if importlib.util.find_spec("torch") else "needs PyTorch",
+        "triton": "" if importlib.util.find_spec("triton") else "needs Triton",
     }
+    asked = re.findall(r"\w+", config.getoption("markexpr"))
+    reasons |= {marker: "" for marker in ("torch", "triton") if marker in asked}
     for item in items:
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from tilewright.runtime.emulator.tensormap import TensorMap
 
 ALIGNMENT = 512
 RED_ZONE = 512
+NEARBY = 1 << 16
+"""Bytes up to which an address outside all objects is told by the nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,33 @@ class GlobalMemory:
             self.arena.data[segment.offset : segment.offset + segment.high - segment.low] = _host(segment)
         for argument in args:
             self._mark(argument)
+        self.objects = list(self._objects(image, args))
+
+    def _objects(self, image: GlobalImage, args: Sequence[Any]) -> Iterator[tuple[str, int, int]]:
+        """Name, address and bytes of whatever a finding may be about."""
+        sizes = {address: size for address, _, size, _ in image.segments}
+        for name, place in image.places.items():
+            if place.address in sizes:
+                yield f"`{name}`", place.address, sizes[place.address]
+        for number, argument in enumerate(args):
+            array = _array_of(argument)
+            if array is not None and array.size:
+                low, high = _bounds(array)
+                yield f"argument {number}", self.address(array), high - low
+
+    def describe(self, address: int) -> str | None:
+        """A device address in the caller's terms: inside an argument or a variable, or just outside the nearest."""
+        distances = [max(start - address, address - start - size + 1) for _, start, size in self.objects]
+        nearest = min(zip(distances, self.objects, strict=True), default=None)
+        if nearest is None:
+            return None
+        name, start, size = nearest[1]
+        if start <= address < start + size:
+            return f"byte {address - start} of {name}"
+        after = address - start - size
+        if 0 <= after < NEARBY:
+            return f"{after} bytes after the end of {name}, which has {size}"
+        return f"{start - address} bytes before {name}" if 0 < start - address < NEARBY else None
 
     def _load_image(self, image: GlobalImage) -> None:
         for address, values, size, writable in image.segments:

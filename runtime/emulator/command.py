@@ -1,169 +1,188 @@
-"""``tilewright emulate FILE.ptx``: run a kernel on the emulator from the command line.
-
-Arguments are written ``f32[64,128]=random``, ``bf16[8,8]=zeros``, ``i32=7``, ``f32[16]=arange``, ``f32=0.5``,
-``f32[4]@data.npy`` or, for a tensor map over an array, ``map:f16[128,64]=random:box=64x64:swizzle=128``.
-"""
+"""``tilewright emulate FILE.ptx``: run a kernel on the emulator from the command line."""
 
 from __future__ import annotations
 
 import argparse
-import html
 import re
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from tilewright.runtime.emulator.arguments import Uninitialised
+from tilewright.runtime.emulator.command_values import HELP, array_of, parse_argument, types
 from tilewright.runtime.emulator.errors import EmulatorError, LaunchError
 from tilewright.runtime.emulator.launch import CHECKS, COMPLETIONS, MODELS, SCHEDULES, launch
-from tilewright.runtime.emulator.module import Module
+from tilewright.runtime.emulator.limits import shortened
+from tilewright.runtime.emulator.module import Entry, Module
+from tilewright.runtime.emulator.page import as_page
+from tilewright.runtime.emulator.presentation import Emulation, Observation, as_json, as_text, listing, observe
 from tilewright.runtime.emulator.report import Report
-from tilewright.runtime.emulator.tensormap import TensorMap
 
-ARGUMENT = re.compile(r"(?P<type>[a-z]\w*)(?:\[(?P<shape>[\d,]+)\])?(?:=(?P<value>[^@]+)|@(?P<file>.+))?$")
-DTYPES: dict[str, Any] = {
-    "f16": np.float16,
-    "f32": np.float32,
-    "f64": np.float64,
-    "bf16": ml_dtypes.bfloat16,
-    "e4m3": ml_dtypes.float8_e4m3fn,
-    "e5m2": ml_dtypes.float8_e5m2,
-    "i8": np.int8,
-    "i16": np.int16,
-    "i32": np.int32,
-    "i64": np.int64,
-    "u8": np.uint8,
-    "u16": np.uint16,
-    "u32": np.uint32,
-    "u64": np.uint64,
-}
+CLEAN, USAGE, REFUSED, FAULTS = 0, 2, 3, 4
+"""Exit codes, those of the other commands."""
+EPILOG = f"""\
+{HELP.format(types=types())}
 
+exit codes: {CLEAN} no errors found, {USAGE} wrong command line, {REFUSED} PTX, arguments or launch refused, \
+{FAULTS} the kernel has errors
 
-def parse_argument(text: str, seed: int) -> Any:
-    """One ``--arg`` as an array, a scalar or a tensor map.
-
-    Raises:
-        LaunchError: saying what is wrong with the text.
-    """
-    if text.startswith("map:"):
-        return _tensor_map(text[4:], seed)
-    match = ARGUMENT.match(text)
-    if match is None or match["type"] not in DTYPES:
-        raise LaunchError(
-            f"argument `{text}`: expected TYPE=VALUE, TYPE[SHAPE]=FILL or TYPE[SHAPE]@FILE with a type of "
-            f"{', '.join(DTYPES)}"
-        )
-    kind = np.dtype(DTYPES[match["type"]])
-    if match["shape"] is None:
-        return kind.type(float(match["value"] or 0) if kind.kind not in "iu" else int(match["value"] or "0", 0))
-    shape = tuple(int(extent) for extent in match["shape"].split(","))
-    if match["file"]:
-        return np.ascontiguousarray(np.load(match["file"], allow_pickle=False).astype(kind).reshape(shape))
-    return _filled(match["value"] or "zeros", shape, kind, seed)
-
-
-def _filled(fill: str, shape: tuple[int, ...], kind: np.dtype[Any], seed: int) -> Any:
-    count = int(np.prod(shape))
-    if fill == "empty":
-        return Uninitialised(np.zeros(shape, kind))
-    values: Any
-    if fill == "random":
-        rng = np.random.default_rng(seed)
-        values = rng.integers(0, 100, shape) if kind.kind in "iu" else rng.normal(size=shape)
-    else:
-        table: dict[str, Any] = {
-            "zeros": np.zeros(shape),
-            "ones": np.ones(shape),
-            "arange": np.arange(count).reshape(shape),
-        }
-        if fill not in table:
-            raise LaunchError(f"fill `{fill}` is not one of random, empty, {', '.join(table)}")
-        values = table[fill]
-    return np.asarray(values).astype(kind)
-
-
-def _tensor_map(text: str, seed: int) -> TensorMap:
-    array, *rest = text.split(":")
-    options = dict(piece.split("=", 1) for piece in rest)
-    unknown = set(options) - {"box", "swizzle", "fill"}
-    if unknown or "box" not in options:
-        raise LaunchError(f"tensor map `{text}`: needs box=AxB and allows swizzle, fill")
-    box = tuple(int(extent) for extent in options["box"].split("x"))
-    return TensorMap.tiled(
-        parse_argument(array, seed), box, swizzle=int(options.get("swizzle", 0)), fill=int(options.get("fill", 0))
-    )
-
-
-def _extents(text: str) -> tuple[int, ...]:
-    return tuple(int(extent) for extent in re.split(r"[x,]", text))
+example: tilewright emulate add.ptx --grid 4 --block 128 --arg 'f32[512]=random' --arg 'f32[512]=empty' --arg i32=512"""
+ALL = "all"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tilewright emulate", description="Run a PTX kernel on the emulator.")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--entry", help="kernel name; may be left out when there is one")
-    parser.add_argument("--grid", type=_extents, default=(1,))
-    parser.add_argument("--block", type=_extents, default=(32,))
-    parser.add_argument("--cluster", type=_extents, default=(1, 1, 1))
-    parser.add_argument("--shared", type=int, default=0, help="dynamic shared memory in bytes")
-    parser.add_argument("--arg", action="append", default=[], help="see the documentation; repeat in order")
-    parser.add_argument("--schedule", choices=SCHEDULES, default="in-order")
-    parser.add_argument("--completion", choices=COMPLETIONS, default="lazy")
-    parser.add_argument("--check", default="memory,races,barriers", help=f"comma-separated, of {', '.join(CHECKS)}")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tc", choices=MODELS, default="ideal")
-    parser.add_argument("--report", type=Path, help="write the report to this .json or .html file")
+    """The options; their names are those of ``launch``."""
+    parser = argparse.ArgumentParser(
+        prog="tilewright emulate",
+        description="Run a PTX kernel without a GPU and report races, bad addresses, deadlocks and misused barriers.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="FILE.ptx", help="PTX text from any compiler; - reads standard input")
+    parser.add_argument("--list", action="store_true", help="print the kernels and their parameters, run nothing")
+    what = parser.add_argument_group("what to launch")
+    what.add_argument("--entry", metavar="NAME", help="the kernel; may be left out when there is one")
+    what.add_argument("--grid", type=_extents, default=(1,), metavar="X[,Y[,Z]]", help="CTAs; default: 1")
+    what.add_argument(
+        "--block", type=_extents, metavar="X[,Y[,Z]]", help="threads; default: what the PTX requires, or 32"
+    )
+    what.add_argument("--cluster", type=_extents, default=(1, 1, 1), metavar="X[,Y[,Z]]", help="CTAs of a cluster")
+    what.add_argument("--shared-bytes", type=int, default=0, metavar="N", help="dynamic shared memory of a CTA")
+    what.add_argument("--arg", action="append", default=[], metavar="VALUE", help="an argument; see below")
+    how = parser.add_argument_group("how to run")
+    how.add_argument("--schedule", choices=(*SCHEDULES, ALL), default="in-order", help="order of warps")
+    how.add_argument("--completion", choices=(*COMPLETIONS, ALL), default="lazy", help="when asynchronous work happens")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of random arguments, schedules and completions")
+    how.add_argument("--tc", choices=MODELS, default="ideal", help="sums of matrix instructions")
+    how.add_argument("--check", type=_checks, default=CHECKS[:3], metavar="A,B", help=f"of {', '.join(CHECKS)}")
+    how.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True,
+                     help="warn of what only a strict reading of the memory model objects to")  # fmt: skip
+    how.add_argument("--max-steps", type=int, default=50_000_000, metavar="N", help="blocks to run before giving up")
+    out = parser.add_argument_group("what to write")
+    out.add_argument("--report", type=_report_path, metavar="FILE", help="the report as .json, or as a page, .html")
+    out.add_argument("--out", action="append", default=[], type=_output, metavar="N=FILE.npy",
+                     help="store argument N, from 0, as the kernel left it (in the last mode)")  # fmt: skip
     return parser
 
 
-def as_html(report: Report) -> str:
-    """The report as one self-contained page."""
-    rows = "".join(f"<li class='{finding.severity}'>{html.escape(str(finding))}</li>" for finding in report.findings)
-    style = "body{font-family:sans-serif}.error{color:#a00}.warning{color:#960}"
-    counts = html.escape(f"{report.counters}\n{report.coverage}")
-    return (
-        f"<!doctype html><meta charset='utf-8'><title>Emulation report</title><style>{style}</style>"
-        f"<h1>Findings</h1><ul>{rows or '<li>none</li>'}</ul><h1>Counters</h1><pre>{counts}</pre>"
-    )
+def _extents(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+([x,]\d+){0,2}", text):
+        raise argparse.ArgumentTypeError(f"`{text}` is not one to three numbers, as in 4,2 or 4x2")
+    return tuple(int(extent) for extent in re.split(r"[x,]", text))
+
+
+def _checks(text: str) -> tuple[str, ...]:
+    names = tuple(name for name in text.split(",") if name)
+    for name in names:
+        if name not in CHECKS:
+            raise argparse.ArgumentTypeError(f"`{name}` is not one of {', '.join(CHECKS)}")
+    return names
+
+
+def _report_path(text: str) -> Path:
+    if Path(text).suffix not in (".json", ".html"):
+        raise argparse.ArgumentTypeError(f"`{text}` ends neither in .json nor in .html")
+    return Path(text)
+
+
+def _output(text: str) -> tuple[int, Path]:
+    number, _, name = text.partition("=")
+    if not number.isdecimal() or not name.endswith(".npy"):
+        raise argparse.ArgumentTypeError(f"`{text}` is not N=FILE.npy")
+    return int(number), Path(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0 when nothing was found, 1 for findings, 2 for bad input."""
+    """Run the command; returns its exit code."""
     options = build_parser().parse_args(arguments)
     try:
-        report = _run(options)
-    except (EmulatorError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(report)
-    if options.report is not None:
-        page = as_html(report) if options.report.suffix == ".html" else report.to_json()
-        options.report.write_text(page, encoding="utf-8")
-    return 1 if report.errors else 0
+        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text("utf-8", "replace")
+        module = Module.parse(text)
+        if options.list:
+            print(listing(module))
+            return CLEAN
+        emulation = _emulate(options, module, text)
+        print(as_text(emulation))
+        if options.report is not None:
+            form = as_page if options.report.suffix == ".html" else as_json
+            options.report.write_text(form(emulation), encoding="utf-8")
+    except (EmulatorError, OSError, MemoryError) as error:
+        print(f"error: {error or 'out of memory'}", file=sys.stderr)
+        return REFUSED
+    return FAULTS if any(seen.finding.severity == "error" for seen in emulation.observations) else CLEAN
 
 
-def _run(options: argparse.Namespace) -> Report:
-    module = Module.parse(options.file.read_text(encoding="utf-8", errors="replace"))
+def _emulate(options: argparse.Namespace, module: Module, text: str) -> Emulation:
+    """Run the kernel in the mode, or in all modes, that the options name."""
+    entry = _entry(options, module)
+    schedules = SCHEDULES if options.schedule == ALL else (options.schedule,)
+    completions = COMPLETIONS if options.completion == ALL else (options.completion,)
+    observations: dict[tuple[Any, ...], Observation] = {}
+    reports: list[Report] = []
+    args: list[Any] = []
+    for schedule, completion in product(schedules, completions):
+        report, args = _launch(options, module, entry, schedule, completion)
+        observe(observations, report, f"schedule {schedule}, completion {completion}")
+        reports.append(report)
+    _store(options.out, args)
+    settings = {
+        "kernel": entry.name,
+        "grid": "x".join(map(str, options.grid)),
+        "block": "x".join(map(str, _block(options, entry))),
+        "schedule": options.schedule,
+        "completion": options.completion,
+        "seed": str(options.seed),
+    }
+    stopped = next((report for report in reports if not report.completed), reports[0])
+    return Emulation(options.file, text, settings, stopped, tuple(observations.values()), len(reports))
+
+
+def _entry(options: argparse.Namespace, module: Module) -> Entry:
     names = list(module.entries)
     if options.entry is None and len(names) != 1:
-        raise LaunchError(f"choose one with --entry: {', '.join(names) or 'the module has no entry'}")
+        raise LaunchError(f"choose one with --entry: {shortened(', '.join(names)) or 'the module has no kernel'}")
+    name = options.entry or names[0]
+    if name not in module.entries:
+        raise LaunchError(f"no kernel `{name}`; the module has {shortened(', '.join(names)) or 'none'}")
+    return module.entries[name]
+
+
+def _block(options: argparse.Namespace, entry: Entry) -> tuple[int, ...]:
+    return options.block or entry.reqntid or (32,)
+
+
+def _launch(
+    options: argparse.Namespace, module: Module, entry: Entry, schedule: str, completion: str
+) -> tuple[Report, list[Any]]:
+    """One launch on new arguments, which are the same each time."""
     args = [parse_argument(text, options.seed + position) for position, text in enumerate(options.arg)]
-    checks = tuple(name for name in options.check.split(",") if name)
-    return launch(
+    if len(args) != len(entry.parameters):
+        raise LaunchError(f"{len(args)} times --arg, but the kernel is\n{listing(module, entry.name)}")
+    report = launch(
         module,
-        options.entry or names[0],
+        entry.name,
         options.grid,
-        options.block,
+        _block(options, entry),
         options.cluster,
-        options.shared,
+        options.shared_bytes,
         args,
-        options.schedule,
-        options.completion,
-        checks,
+        schedule,
+        completion,
+        options.check,
         options.seed,
         options.tc,
+        max_steps=options.max_steps,
+        strict=options.strict,
     )
+    return report, args
+
+
+def _store(outputs: Sequence[tuple[int, Path]], args: Sequence[Any]) -> None:
+    for number, path in outputs:
+        array = array_of(args[number]) if number < len(args) else None
+        if array is None:
+            raise LaunchError(f"--out {number}={path}: argument {number} is no array")
+        np.save(path, array)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tilewright.runtime.emulator.approximations import error_bound
 from tilewright.runtime.emulator.scalar_types import Array
 
 if TYPE_CHECKING:
@@ -23,6 +24,42 @@ WARP = 32
 SECTOR = 32
 BANK_BYTES = 4
 BANKS = 32
+
+
+MOST = 20
+"""Rows of a table that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Counts to be shown: title, names of the columns, rows from the largest down."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | int | float, ...], ...]
+
+    def cells(self) -> list[list[str]]:
+        """The rows as text."""
+        return [[_cell(value) for value in row] for row in self.rows]
+
+    def __str__(self) -> str:
+        lines = [list(self.header), *self.cells()]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
+        right = [not isinstance(value, str) for value in self.rows[0]]
+        shown = [
+            "  ".join(
+                text.rjust(width) if number else text.ljust(width)
+                for text, width, number in zip(line, widths, right, strict=True)
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.title, *(f"  {line}" for line in shown)])
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +171,64 @@ class Counters:
         )
         return Coverage(int(np.count_nonzero(ran)), len(self.program.blocks), missed)
 
+    @property
+    def lines(self) -> Counter[int]:
+        """Thread-level executions by PTX line; 0 for lines that never ran."""
+        found: Counter[int] = Counter()
+        for block, lanes in zip(self.program.blocks, self.lanes_per_block, strict=True):
+            for instruction in block.instructions:
+                found[instruction.line] += int(lanes)
+        return found
+
     def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
         return {
             "instructions": dict(self.instructions),
             "bytes_read": dict(self.bytes_read),
             "bytes_written": dict(self.bytes_written),
             "barrier_waits": self.barrier_waits,
+            "approximations": {opcode: bound for opcode, bound, _ in self._approximations()},
             "sectors_per_request": self.sectors_per_request,
             "bank_conflict_factor": self.bank_conflict_factor,
+            "lines": dict(self.lines),
+            "global_accesses": _pairs(self.requests, self.sectors, "requests", "sectors"),
+            "shared_accesses": _pairs(self.shared_requests, self.shared_passes, "phases", "passes"),
         }
 
+    def tables(self) -> list[Table]:
+        """What there is to show; access tables only after the check ``"performance"``."""
+        opcodes = tuple(self.instructions.most_common(MOST))
+        spaces = sorted(set(self.bytes_read) | set(self.bytes_written))
+        traffic = tuple((space, self.bytes_read[space], self.bytes_written[space]) for space in spaces)
+        found = [
+            Table("instructions", ("opcode", "threads"), opcodes),
+            Table("approximate functions", ("opcode", "documented error", "threads"), self._approximations()),
+            Table("memory", ("space", "bytes read", "bytes written"), traffic),
+            Table(
+                "barriers", ("kind", "arrivals"), (("CTA barrier", self.barrier_waits),) if self.barrier_waits else ()
+            ),
+            self._accesses("global accesses", ("requests", "sectors", "sectors/request"), self.requests, self.sectors),
+            self._accesses(
+                "shared accesses", ("phases", "bank passes", "passes/phase"), self.shared_requests, self.shared_passes
+            ),
+        ]
+        return [table for table in found if table.rows]
+
+    def _approximations(self) -> tuple[tuple[str, str, int], ...]:
+        bounds = {opcode: error_bound(opcode) for opcode in self.instructions}
+        return tuple((opcode, str(bound), self.instructions[opcode]) for opcode, bound in bounds.items() if bound)
+
+    def _accesses(self, title: str, names: tuple[str, ...], asked: Counter[int], needed: Counter[int]) -> Table:
+        opcodes = {i.line: i.opcode for block in self.program.blocks for i in block.instructions}
+        rows = tuple(
+            (f"line {line}", opcodes.get(line, ""), asked[line], needed[line], needed[line] / asked[line])
+            for line, _ in needed.most_common(MOST)
+        )
+        return Table(title, ("PTX", "opcode", *names), rows)
+
     def __str__(self) -> str:
-        rows = [f"{count:>14,}  {opcode}" for opcode, count in self.instructions.most_common(20)]
-        rows.append(f"bytes read {dict(self.bytes_read)}, written {dict(self.bytes_written)}")
-        if self.detailed:
-            rows.append(
-                f"sectors per request {self.sectors_per_request:.2f}, "
-                f"bank passes per phase {self.bank_conflict_factor:.3f}"
-            )
-        return "\n".join(rows)
+        return "\n".join(str(table) for table in self.tables())
+
+
+def _pairs(asked: Counter[int], needed: Counter[int], first: str, second: str) -> dict[int, dict[str, int]]:
+    return {line: {first: asked[line], second: needed[line]} for line in sorted(asked)}

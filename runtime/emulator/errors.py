@@ -5,6 +5,8 @@ Faults of the *emulated program* (races, bad addresses) are findings in the repo
 
 from __future__ import annotations
 
+from tilewright.runtime.emulator.limits import shortened
+
 
 class EmulatorError(Exception):
     """Base class of everything this package raises on purpose."""
@@ -26,7 +28,7 @@ class UnsupportedInstruction(EmulatorError):
     """An opcode, a modifier or an operand form that is unknown or not modelled; never skipped silently."""
 
     def __init__(self, opcode: str, line: int, reason: str = "unknown instruction or modifier") -> None:
-        super().__init__(f"PTX line {line}: `{opcode}`: {reason}")
+        super().__init__(f"PTX line {line}: `{shortened(opcode)}`: {shortened(reason)}")
         self.opcode = opcode
         self.line = line
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tilewright.runtime.emulator.errors import UnsupportedInstruction
+from tilewright.runtime.emulator.limits import MAX_INSTRUCTIONS
 from tilewright.runtime.emulator.parse import ParsedModule
 from tilewright.runtime.emulator.syntax import (
     Function,
@@ -20,7 +21,6 @@ from tilewright.runtime.emulator.syntax import (
     Vector,
 )
 
-MAX_INSTRUCTIONS = 2_000_000
 MAX_DEPTH = 32
 
 
@@ -88,7 +88,8 @@ class _Inliner:
     ) -> None:
         body = self.result.body
         if len(body) > MAX_INSTRUCTIONS:
-            raise UnsupportedInstruction(instruction.opcode, instruction.line, "inlining makes the kernel too large")
+            reason = f"inlining gives more than {MAX_INSTRUCTIONS} instructions"
+            raise UnsupportedInstruction(instruction.opcode, instruction.line, reason)
         if instruction.mnemonic == "call":
             self._call(instruction, renamed, depth)
             return

@@ -39,6 +39,7 @@ class Knowledge:
         self.rows[np.arange(machine.lanes), self.column] = 1
         self.fenced = np.zeros_like(self.rows) if proxies else None
         self.published = np.zeros_like(self.rows) if publishes else None
+        self.observed: Array | None = None
         self.actors: dict[Hashable, int] = {}
         self.names: dict[int, str] = {}
 
@@ -61,6 +62,8 @@ class Knowledge:
             self.fenced = np.concatenate([self.fenced, extra], axis=1)
         if self.published is not None:
             self.published = np.concatenate([self.published, extra], axis=1)
+        if self.observed is not None:
+            self.observed = np.concatenate([self.observed, extra], axis=1)
         self.width *= 2
 
     def clocks(self, lanes: Array) -> Array:
@@ -81,7 +84,7 @@ class Knowledge:
         self.tick(arrived)
 
     def _tables(self) -> list[Array]:
-        return [table for table in (self.rows, self.fenced, self.published) if table is not None]
+        return [table for table in (self.rows, self.fenced, self.published, self.observed) if table is not None]
 
     def join_warps(self, lanes: Array) -> None:
         """The same inside each warp of ``lanes``."""
@@ -118,6 +121,17 @@ class Knowledge:
         if self.published is not None:
             self.published[lanes] = np.maximum(self.published[lanes], self.rows[lanes])
             self.tick(lanes)
+
+    def observe(self, lane: int, columns: Array, clocks: Array) -> None:
+        """A relaxed read saw what another thread published; a later fence makes it known."""
+        if self.observed is None:
+            self.observed = np.zeros_like(self.rows)
+        self.observed[lane, columns] = np.maximum(self.observed[lane, columns], clocks)
+
+    def acquire(self, lanes: Array) -> None:
+        """A gpu-scope fence: what was observed, here or by a thread that a barrier orders before, becomes known."""
+        if self.observed is not None:
+            self.rows[lanes] = np.maximum(self.rows[lanes], self.observed[lanes])
 
     def describe(self, column: int, slot: int) -> str:
         """Name of an actor for messages; ``slot`` is a CTA slot of the domain."""

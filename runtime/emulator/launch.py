@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from tilewright.runtime.emulator.arguments import GlobalMemory, pack_parameters
 from tilewright.runtime.emulator.assumptions import Assumptions, assumptions
 from tilewright.runtime.emulator.counters import Counters
 from tilewright.runtime.emulator.errors import EmulationStopped, LaunchError
+from tilewright.runtime.emulator.limits import MAX_CTAS, MAX_SHARED, shortened
 from tilewright.runtime.emulator.machine import Machine
 from tilewright.runtime.emulator.module import Module
 from tilewright.runtime.emulator.program import Program
@@ -26,7 +27,6 @@ CHECKS = ("memory", "races", "barriers", "performance")
 MODELS = ("ideal", "sm80", "sm90")
 BATCH_LANES = 4096
 RESIDENT_LANES = 65536
-MAX_SHARED = 232_448
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def launch(
         )
     memory = GlobalMemory(module.globals, args)
     parameters = pack_parameters(module.entries[entry], args, memory)
-    log = FindingLog(raise_on_finding)
+    log = FindingLog(raise_on_finding, memory.describe)
     counters = Counters(program, options.checks("performance"))
     global_races = None
     if options.checks("races"):
@@ -178,7 +178,7 @@ def _geometry(
 ) -> Geometry:
     known = module.entries.get(entry)
     if known is None:
-        raise LaunchError(f"no entry `{entry}`; the module has {', '.join(module.entries) or 'none'}")
+        raise LaunchError(f"no entry `{entry}`; the module has {shortened(', '.join(module.entries)) or 'none'}")
     if known.cluster is not None and tuple(cluster) == (1, 1, 1):
         cluster = known.cluster
     geometry = Geometry(
@@ -197,20 +197,22 @@ def _geometry(
         raise LaunchError(f"cluster {geometry.cluster}, but `{entry}` requires {known.cluster}")
     if any(g % c for g, c in zip(geometry.grid, geometry.cluster, strict=True)) or geometry.cluster_size > 16:
         raise LaunchError(f"grid {geometry.grid} is not made of clusters {geometry.cluster} of at most 16 CTAs")
+    if geometry.ctas > MAX_CTAS:
+        raise LaunchError(f"{geometry.ctas} CTAs, at most {MAX_CTAS} are emulated")
     if shared_bytes < 0:
         raise LaunchError("shared_bytes is negative")
     return geometry
 
 
-def _batches(program: Program, geometry: Geometry, options: Options) -> list[list[int]]:
+def _batches(program: Program, geometry: Geometry, options: Options) -> Iterator[list[int]]:
     """CTAs that run together. Kernels that may wait for other CTAs get the whole grid resident when it fits."""
     padded = -(-geometry.threads // 32) * 32
     limit = RESIDENT_LANES if program.spins else BATCH_LANES
     per_batch = max(limit // (padded * geometry.cluster_size), 1) * geometry.cluster_size
-    numbers = list(range(geometry.ctas))
-    batches = [numbers[start : start + per_batch] for start in range(0, len(numbers), per_batch)]
+    starts = np.arange(0, geometry.ctas, per_batch)
     if options.schedule == "reverse":
-        batches.reverse()
+        starts = starts[::-1]
     elif options.schedule == "random":
-        np.random.default_rng(options.seed).shuffle(batches)
-    return batches
+        np.random.default_rng(options.seed).shuffle(starts)
+    for start in starts.tolist():
+        yield list(range(start, min(start + per_batch, geometry.ctas)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tilewright.runtime.emulator.decode import Place
-from tilewright.runtime.emulator.errors import PtxSyntaxError
+from tilewright.runtime.emulator.errors import LaunchError, PtxSyntaxError
+from tilewright.runtime.emulator.limits import MAX_LOCAL, MAX_VARIABLES
 from tilewright.runtime.emulator.parse import ParsedModule
 from tilewright.runtime.emulator.spaces import MODULE_GLOBALS, SHARED_WINDOW
 from tilewright.runtime.emulator.syntax import Function, Variable
@@ -75,6 +76,8 @@ def _local(layout: Layout, function: Function) -> None:
         layout.local_objects.append((start, variable.size))
         cursor = start + variable.size + RED_ZONE
     layout.local_size = _align(cursor, 16)
+    if layout.local_size > MAX_LOCAL:
+        raise LaunchError(f"`{function.name}` needs {layout.local_size} bytes of local memory, {MAX_LOCAL} exist")
 
 
 def _align(value: int, alignment: int) -> int:
@@ -99,6 +102,8 @@ def build_globals(module: ParsedModule) -> GlobalImage:
         cursor = _align(cursor, max(variable.alignment, 64))
         places[variable.name] = Place(variable.space, cursor)
         cursor += variable.size + 256
+        if cursor - MODULE_GLOBALS > 2 * MAX_VARIABLES:
+            raise PtxSyntaxError(f"the variables of the module take more than {2 * MAX_VARIABLES} bytes")
     segments = []
     for variable in variables:
         address = places[variable.name].address

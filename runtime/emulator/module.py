@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tilewright.runtime.emulator.errors import LaunchError
 from tilewright.runtime.emulator.layout import GlobalImage, build_globals
+from tilewright.runtime.emulator.limits import shortened
 from tilewright.runtime.emulator.parse import ParsedModule, parse_module
 from tilewright.runtime.emulator.program import Program
 from tilewright.runtime.emulator.syntax import Parameter
@@ -60,7 +61,7 @@ class Module:
             UnsupportedInstruction: for anything the emulator does not model, naming opcode and line.
         """
         if name not in self.entries:
-            raise LaunchError(f"no entry `{name}`; the module has {', '.join(self.entries) or 'none'}")
+            raise LaunchError(f"no entry `{name}`; the module has {shortened(', '.join(self.entries)) or 'none'}")
         found = self._programs.get(name)
         if found is None:
             found = self._programs[name] = Program(self.parsed, self.parsed.functions[name], self.globals.places)

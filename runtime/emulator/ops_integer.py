@@ -114,6 +114,12 @@ def _multiply_add(part: str, name: str) -> Callable[[Array, Array, Array], Array
     return lambda a, b, c: product(a, b) + c
 
 
+def _multiply_high_add_clamped(a: Array, b: Array, c: Array) -> Array:
+    """``mad.hi.sat.s32``: the sum of the upper product half and c, clamped to 32 bits."""
+    total = (np.asarray(a).astype(np.int64) * b >> 32) + c
+    return np.asarray(np.clip(total, -(2**31), 2**31 - 1)).astype(np.int32)
+
+
 def multiply(context: Context, instruction: Instruction) -> Action:
     """``mul`` and ``mad`` with ``.lo``, ``.hi``, ``.wide``."""
     m = Modifiers(instruction)
@@ -121,9 +127,12 @@ def multiply(context: Context, instruction: Instruction) -> Action:
     part = m.choice("lo", "hi", "wide")
     if part is None:
         raise m.fault("needs .lo, .hi or .wide")
-    if m.flag("sat"):
-        raise m.fault(".sat is not modelled")
+    saturates = m.flag("sat")
     m.finish()
+    if saturates and (instruction.mnemonic, part, kind.name) != ("mad", "hi", "s32"):
+        raise m.fault(".sat exists for mad.hi.s32 alone")
+    if saturates:
+        return simple(context, instruction, _multiply_high_add_clamped, kind, [kind, kind, kind])
     result = _wide(kind) if part == "wide" else kind
     if instruction.mnemonic == "mul":
         return simple(context, instruction, _product(part, kind.name), result, [kind, kind])

@@ -26,7 +26,7 @@ from tilewright.runtime.emulator.decode import (
 from tilewright.runtime.emulator.ops_float import HALVES
 from tilewright.runtime.emulator.scalar_types import PRED, TYPES, UNSIGNED, Array, ScalarType, bits_type
 from tilewright.runtime.emulator.spaces import LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW
-from tilewright.runtime.emulator.syntax import Immediate, Instruction, Pair, Symbol, Vector
+from tilewright.runtime.emulator.syntax import Instruction, Pair, Vector
 
 Function = Callable[..., Any]
 ORDERED: dict[str, Function] = {
@@ -172,10 +172,6 @@ def mov(context: Context, instruction: Instruction) -> Action:
         raise m.fault("128-bit moves between registers are not modelled")
     kind = kind if kind is PRED else bits_type(kind.bits) if kind.kind != "f" else kind
     result = destination(instruction, items[0], kind)
-    if isinstance(items[1], Symbol):
-        place = context.place(items[1], instruction)
-        value = place.address + items[1].offset + (PARAM_WINDOW if place.space == "param" else 0)
-        return pure(instruction, _identity, [result], [source(context, instruction, Immediate(value), kind)])
     return pure(instruction, _identity, [result], [source(context, instruction, items[1], kind)])
 
 
@@ -214,6 +210,9 @@ def _pack(context: Context, instruction: Instruction, kind: ScalarType) -> Actio
     return pure(instruction, compute, results, inputs)
 
 
+WINDOWS = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW, "param": PARAM_WINDOW}
+
+
 def cvta(context: Context, instruction: Instruction) -> Action:
     """Between an address in a space and a generic address; global and const addresses are already generic.
 
@@ -224,11 +223,9 @@ def cvta(context: Context, instruction: Instruction) -> Action:
     to_space = m.flag("to")
     space = m.need("global", "shared", "local", "const", "param", "shared::cta", "shared::cluster", "param::entry")
     m.finish()
-    window = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW}.get(space.split("::")[0], 0)
+    window = WINDOWS.get(space.split("::")[0], 0)
     offset = kind.dtype.type(window)
     items = operands(instruction, 2)
-    if isinstance(items[1], Symbol) and context.place(items[1], instruction).space == "param":
-        items = (items[0], Immediate(context.place(items[1], instruction).address + PARAM_WINDOW))
     function: Function = _identity
     if window:
         function = (lambda x: x - offset) if to_space else (lambda x: x + offset)

@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass, field
 
 from tilewright.runtime.emulator.errors import PtxSyntaxError
+from tilewright.runtime.emulator.limits import MAX_NESTING, MAX_PARAMETERS
 from tilewright.runtime.emulator.scalar_types import TYPES
 from tilewright.runtime.emulator.syntax import Function, Instruction, Parameter, Register, Symbol, Variable
 from tilewright.runtime.emulator.tokens import (
     INSTRUCTION,
     LOC,
-    MAX_NESTING,
     STATEMENT,
     OperandParser,
     parse_integer,
@@ -37,7 +37,7 @@ DIRECTIVE = re.compile(r"\.(\w+)((?:\s*\d+\s*,?)*)")
 REG = re.compile(r"\.reg\s+\.(\w+)\s+(.*)", re.S)
 RANGE = re.compile(r"([\w$%]+?)<(\d+)>")
 TARGETS = re.compile(r"\.branchtargets\s+(.*)", re.S)
-VERSION = re.compile(r"\.version\s+(\d+)\.(\d+)")
+VERSION = re.compile(r"\.version\s+(\d{1,9})\.(\d{1,9})\b")
 LINE_DIRECTIVES = (".version", ".target", ".address_size", ".file", ".loc")
 KNOWN_DIRECTIVES = frozenset(
     "reqntid maxntid minnctapersm maxnreg noreturn pragma explicitcluster reqnctapercluster maxclusterrank "
@@ -145,15 +145,15 @@ class _ModuleParser:
         end = len(self.text) if end < 0 else end
         statement = self.text[self.position : end].strip()
         self.position = end
-        version = VERSION.match(statement)
-        if version:
+        if statement.startswith(".version"):
+            version = VERSION.match(statement)
+            if version is None or not 6 <= int(version[1]) <= 9:
+                raise PtxSyntaxError(f"`{statement[:80]}` is not one of the versions 6.0 to 9.x", line)
             self.module.version = (int(version[1]), int(version[2]))
-            if not (6, 0) <= self.module.version <= (9, 9):
-                raise PtxSyntaxError(f"PTX version {version[1]}.{version[2]} is not one of 6.0 to 9.x", line)
         elif statement.startswith(".target"):
             self.module.target = tuple(name.strip() for name in statement[len(".target") :].split(","))
         elif statement.startswith(".file"):
-            match = re.match(r'\.file\s+(\d+)\s+"([^"]*)"', statement)
+            match = re.match(r'\.file\s+(\d{1,9})\s+"([^"]*)"', statement)
             if match:
                 self.module.files[int(match[1])] = match[2]
 
@@ -185,6 +185,9 @@ class _ModuleParser:
             raise PtxSyntaxError(f"bad function header `{head[:80]}`", line)
         function = Function(match["name"], match["kind"] == "entry", line, defined=has_body)
         function.parameters = _parameters(match["params"] or "", line)
+        bytes_ = max((parameter.offset + parameter.size for parameter in function.parameters), default=0)
+        if bytes_ > MAX_PARAMETERS:
+            raise PtxSyntaxError(f"`{function.name}` has {bytes_} bytes of parameters, at most {MAX_PARAMETERS}", line)
         function.returns = _parameters(match["returns"] or "", line)
         function.directives = _directives(match["directives"], line)
         self.position = position
@@ -209,8 +212,8 @@ def _parameters(text: str, line: int) -> list[Parameter]:
         if match is None:
             raise PtxSyntaxError(f"bad parameter `{piece.strip()[:80]}`", line)
         size = type_size(match["type"], line)
-        alignment = max(int(match["align"] or 1), size)
-        total = size * (int(match["count"] or 0) if match["count"] is not None else 1)
+        alignment = max(parse_integer(match["align"] or "1", line), size)
+        total = size * (parse_integer(match["count"] or "0", line) if match["count"] is not None else 1)
         offset = -(-offset // alignment) * alignment
         pointer = match["ptr"].split() if match["ptr"] else []
         space = pointer[1][1:] if len(pointer) > 1 and pointer[1] != ".align" else ("generic" if pointer else None)
@@ -224,7 +227,7 @@ def _directives(text: str, line: int) -> dict[str, tuple[int, ...]]:
     for match in DIRECTIVE.finditer(re.sub(r'\.pragma\s+"[^"]*"\s*,?', "", text)):
         if match[1] not in KNOWN_DIRECTIVES:
             raise PtxSyntaxError(f"unknown function directive `.{match[1]}`", line)
-        found[match[1]] = tuple(int(number) for number in re.findall(r"\d+", match[2]))
+        found[match[1]] = tuple(parse_integer(number, line) for number in re.findall(r"\d+", match[2]))
     return found
 
 
@@ -336,10 +339,9 @@ class _BodyParser:
 
     def _branch_targets(self, code: str) -> None:
         match = TARGETS.match(code)
-        here = len(self.function.body)
-        for name, index in self.function.labels.items():
-            if index == here and match:
-                self.function.branch_targets[name] = tuple(target.strip() for target in match[1].split(","))
+        name = next(reversed(self.function.labels), None)
+        if match and name is not None and self.function.labels[name] == len(self.function.body):
+            self.function.branch_targets[name] = tuple(target.strip() for target in match[1].split(","))
 
     def _registers(self, code: str, line: int) -> None:
         match = REG.fullmatch(code)

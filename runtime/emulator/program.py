@@ -8,8 +8,10 @@ from tilewright.runtime.emulator.action import Action
 from tilewright.runtime.emulator.barriers import decode_barrier
 from tilewright.runtime.emulator.blocks import Block, build_blocks, is_cta_barrier
 from tilewright.runtime.emulator.decode import Context, Place, source
+from tilewright.runtime.emulator.errors import LaunchError
 from tilewright.runtime.emulator.inline import inline_calls
 from tilewright.runtime.emulator.layout import Layout, build_layout
+from tilewright.runtime.emulator.limits import MAX_INSTRUCTIONS
 from tilewright.runtime.emulator.matrix_hazards import block_events, register_universe
 from tilewright.runtime.emulator.opcodes import decode
 from tilewright.runtime.emulator.pack import group_actions, reads, writes
@@ -32,6 +34,8 @@ class Program:
 
     def __init__(self, module: ParsedModule, function: Function, module_places: dict[str, Place]) -> None:
         self.module = module
+        if len(function.body) > MAX_INSTRUCTIONS:
+            raise LaunchError(f"`{function.name}` has {len(function.body)} instructions, at most {MAX_INSTRUCTIONS}")
         self.function = inline_calls(module, function)
         self.layout: Layout = build_layout(module, self.function, module_places)
         parameters = {parameter.name: parameter for parameter in self.function.parameters}

@@ -59,7 +59,6 @@ class GlobalRaces:
         self.read_kind = np.zeros((count, 2), np.uint8)
         self.history: dict[int, list[Array]] = {}
         self.variables: dict[int, SyncVariable] = {}
-        self.pending: dict[tuple[int, int], list[int]] = {}
 
     # -- accesses -------------------------------------------------------------------------------------------------
 
@@ -253,31 +252,29 @@ class GlobalRaces:
             know.tick(np.array([lane]))
 
     def _acquire(self, races: RaceDetector, access: Access, now: bool) -> None:
-        machine = races.machine
         for offset, lane in zip(access.offsets.tolist(), access.lanes().tolist(), strict=True):
-            key = self._key(races, access, offset)
-            if key not in self.variables:
-                continue
-            if now:
-                self._learn(races, lane, self.variables[key])
-            else:
-                self.pending.setdefault((id(machine), lane), []).append(key)
+            variable = self.variables.get(self._key(races, access, offset))
+            if variable is not None:
+                self._learn(races, lane, variable, now)
 
-    def _learn(self, races: RaceDetector, lane: int, variable: SyncVariable) -> None:
+    def _learn(self, races: RaceDetector, lane: int, variable: SyncVariable, now: bool) -> None:
+        """The lane knows what the variable's releases published, now or after its next fence."""
         machine, know = races.machine, races.know
         own = machine.ctas[int(machine.cta_of[lane])] // machine.cluster_size
-        for domain, epoch in variable.epochs.items():
-            if domain != own:
-                actor = know.actor(("domain", domain), f"cluster {domain}")
-                know.rows[lane, actor] = max(int(know.rows[lane, actor]), epoch)
-        if own in variable.rows:
-            know.learn(np.array([lane]), variable.rows[own], None)
+        epochs = {
+            know.actor(("domain", domain), f"cluster {domain}"): epoch
+            for domain, epoch in variable.epochs.items()
+            if domain != own
+        }
+        row = variable.rows.get(own, np.zeros(0, np.uint32))
+        columns = np.array([*range(len(row)), *epochs])
+        clocks = np.array([*row, *epochs.values()], np.uint32)
+        if now:
+            know.rows[lane, columns] = np.maximum(know.rows[lane, columns], clocks)
+        else:
+            know.observe(lane, columns, clocks)
 
     def fence(self, races: RaceDetector, lanes: Array) -> None:
         """A gpu-scope fence: earlier relaxed reads become acquires, earlier events may be published by later writes."""
-        if self.pending:
-            machine = races.machine
-            for lane in lanes.tolist():
-                for key in set(self.pending.pop((id(machine), lane), ())):
-                    self._learn(races, lane, self.variables[key])
+        races.know.acquire(lanes)
         races.know.publish(lanes)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tilewright.runtime.emulator.errors import FindingRaised
+from tilewright.runtime.emulator.spaces import GLOBAL_BASE
 
 MAX_FINDINGS = 1000
 
@@ -26,6 +28,7 @@ class Finding:
         other: the other party of a race, or what a waiting thread waits for.
         severity: ``"error"``, or ``"warning"`` for what only the strict reading of the memory model objects to.
         count: how often it happened.
+        place: the address in the caller's terms, e.g. ``"byte 64 of argument 0"``, where it is a global one.
     """
 
     kind: str
@@ -38,6 +41,7 @@ class Finding:
     other: str | None = None
     severity: str = "error"
     count: int = 1
+    place: str | None = None
 
     def __str__(self) -> str:
         place = f"PTX line {self.ptx_line}" if self.ptx_line else "kernel"
@@ -47,7 +51,7 @@ class Finding:
         if self.cta is not None:
             text += f"; CTA {self.cta}, threads {', '.join(map(str, self.lanes))}"
         if self.address is not None:
-            text += f"; address {self.address:#x}"
+            text += f"; address {self.address:#x}" + (f" ({self.place})" if self.place else "")
         if self.other:
             text += f"; other: {self.other}"
         return text + (f"; {self.count} times" if self.count > 1 else "")
@@ -58,11 +62,12 @@ class FindingLog:
 
     Args:
         stop_at_first: raise ``FindingRaised`` for the first error.
-        checks: the families that were asked for.
+        describe: gives a global address in the caller's terms.
     """
 
-    def __init__(self, stop_at_first: bool) -> None:
+    def __init__(self, stop_at_first: bool, describe: Callable[[int], str | None]) -> None:
         self.stop_at_first = stop_at_first
+        self.describe = describe
         self.found: dict[tuple[Any, ...], Finding] = {}
         self.dropped = 0
 
@@ -75,6 +80,8 @@ class FindingLog:
         if len(self.found) >= MAX_FINDINGS:
             self.dropped += 1
             return
+        if finding.address is not None and finding.address >= GLOBAL_BASE:
+            finding = replace(finding, place=self.describe(finding.address))
         self.found[key] = finding
         if self.stop_at_first and finding.severity == "error":
             raise FindingRaised(str(finding))

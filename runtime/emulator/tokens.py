@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from tilewright.runtime.emulator.errors import PtxSyntaxError
+from tilewright.runtime.emulator.limits import MAX_STATEMENTS, MAX_TEXT
 from tilewright.runtime.emulator.syntax import (
     Group,
     Immediate,
@@ -30,7 +31,7 @@ STATEMENT = re.compile(
     r"|(?P<code>[^;{}]*(?:\{[^{}]*\}[^;{}]*)*);)"
 )
 INSTRUCTION = re.compile(r"(?:@(!?)\s*([\w$%]+)\s+)?([a-z][\w.:]*)\s*(.*)", re.S)
-LOC = re.compile(r"\.loc\s+(\d+)\s+(\d+)")
+LOC = re.compile(r"\.loc\s+(\d{1,9})\s+(\d{1,9})\b")
 IDENTIFIER = re.compile(r"[A-Za-z_$%][\w$]*")
 INTEGER = re.compile(r"([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[0-7]*|[1-9]\d*)U?")
 FLOAT_BITS = re.compile(r"(-?)0([fFdD])([0-9a-fA-F]+)")
@@ -42,14 +43,14 @@ SPECIAL_PREFIXES = frozenset(
     "aggr_smem_size current_graph_exec reserved_smem_offset_begin reserved_smem_offset_end reserved_smem_offset_cap "
     "pm0 pm1 pm2 pm3".split()
 )
-MAX_TEXT = 64 << 20
-MAX_NESTING = 64
 
 
 def strip_comments(text: str) -> str:
     """Replace comments with blanks that keep the line numbers."""
     if len(text) > MAX_TEXT:
         raise PtxSyntaxError(f"the text has {len(text)} characters, more than the limit of {MAX_TEXT}")
+    if text.count(";") > MAX_STATEMENTS:
+        raise PtxSyntaxError(f"the text has more than {MAX_STATEMENTS} statements")
     return COMMENT.sub(lambda match: "\n" * match.group().count("\n") or " ", text)
 
 
@@ -140,7 +141,9 @@ class OperandParser:
         if register is not None:
             return register
         if "|" in text:
-            first, second = text.split("|", 1)
+            first, _, second = text.partition("|")
+            if "|" in second:
+                raise PtxSyntaxError(f"more than two results in `{text[:80]}`", line)
             return Pair(self.operand(first.strip(), line), self.operand(second.strip(), line))
         if text[0] == "%":
             return self._special(text, line)

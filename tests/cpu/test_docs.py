@@ -71,8 +71,8 @@ def test_the_walk_through_names_every_pass() -> None:
 def _write_files(page: Path) -> None:
     """A program whose first line is a comment with a file's name is that file."""
     for block in blocks_of(page):
-        name = re.match(r"# (\w+\.tw)\n", block.text)
-        if block.language == "tw" and name:
+        name = re.match(r"(?:#|//) (\w+\.(\w+))\n", block.text)
+        if name and name[2] == block.language:
             Path(name[1]).write_text(block.text)
 
 

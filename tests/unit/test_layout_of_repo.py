@@ -95,6 +95,15 @@ def _texts() -> list[Path]:
     return [path for path in inside + beside if path.suffix in suffixes and "__pycache__" not in path.parts]
 
 
+@pytest.mark.parametrize("extra", ["torch", "triton"])
+def test_tests_of_an_extra_bear_its_mark(extra: str) -> None:
+    """Without it no target runs them: ``make test`` lacks the extra, and the target that has it asks for the mark."""
+    needs = re.compile(rf"^\s*(?:import|from) {extra}\b|importorskip\(\"{extra}[\".]", re.MULTILINE)
+    tests = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    bare = [str(path.relative_to(ROOT)) for path, text in tests.items() if needs.search(text)]
+    assert [name for name in bare if f"pytest.mark.{extra}" not in tests[ROOT / name]] == []
+
+
 def test_linter_sees_every_file() -> None:
     """The type checkers are pointed at the real folders: a checker that follows no links would pass over nothing."""
     config = (ROOT / "pyproject.toml").read_text()

@@ -1,0 +1,1 @@
+"""The golden corpus: micro-kernels, the devices that run them, and recordings of what came out."""
