@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tilewright.runtime.emulator.assumptions import CHOICES
 from tilewright.runtime.emulator.command_values import HELP, array_of, parse_argument, types
 from tilewright.runtime.emulator.errors import EmulatorError, LaunchError
 from tilewright.runtime.emulator.launch import CHECKS, COMPLETIONS, MODELS, SCHEDULES, launch
@@ -60,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--check", type=_checks, default=CHECKS[:3], metavar="A,B", help=f"of {', '.join(CHECKS)}")
     how.add_argument("--strict", action=argparse.BooleanOptionalAction, default=True,
                      help="warn of what only a strict reading of the memory model objects to")  # fmt: skip
+    how.add_argument("--assume", action="append", default=[], type=_assumption, metavar="NAME=CHOICE",
+                     help=f"a modelling assumption to change: {_assumptions()}")  # fmt: skip
     how.add_argument("--max-steps", type=int, default=50_000_000, metavar="N", help="blocks to run before giving up")
     out = parser.add_argument_group("what to write")
     out.add_argument("--report", type=_report_path, metavar="FILE", help="the report as .json, or as a page, .html")
@@ -80,6 +83,17 @@ def _checks(text: str) -> tuple[str, ...]:
         if name not in CHECKS:
             raise argparse.ArgumentTypeError(f"`{name}` is not one of {', '.join(CHECKS)}")
     return names
+
+
+def _assumptions() -> str:
+    return "; ".join(f"{name}={'|'.join(choices)}" for name, choices in CHOICES.items())
+
+
+def _assumption(text: str) -> tuple[str, str]:
+    name, _, choice = text.partition("=")
+    if choice not in CHOICES.get(name, ()):
+        raise argparse.ArgumentTypeError(f"`{text}` is none of {_assumptions()}")
+    return name, choice
 
 
 def _report_path(text: str) -> Path:
@@ -176,6 +190,7 @@ def _launch(
         options.tc,
         max_steps=options.max_steps,
         strict=options.strict,
+        assume=dict(options.assume),
     )
     return report, args
 

@@ -60,6 +60,11 @@ def test_text_of_the_kernel_is_escaped_in_the_page(tmp_path: Path) -> None:
     assert "<b>.ptx" not in page.read_text()
 
 
+def test_an_assumption_can_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*GOOD, "--assume", "register_pool=unlimited", "--assume", "tensormap_fence=implied"]) == 0
+    assert "no findings" in capsys.readouterr().out
+
+
 def test_all_modes_are_run_and_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*GOOD, "--schedule", "all", "--completion", "all"]) == 0
     assert "no findings in 9 modes" in capsys.readouterr().out
@@ -147,7 +152,15 @@ def test_a_wrong_number_of_arguments_shows_the_parameters(capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     "words",
-    [["--grid", "4x"], ["--check", "everything"], ["--report", "x.pdf"], ["--out", "y.npy"], ["--nonsense"], []],
+    [
+        ["--grid", "4x"],
+        ["--check", "everything"],
+        ["--assume", "register_pool=maybe"],
+        ["--report", "x.pdf"],
+        ["--out", "y.npy"],
+        ["--nonsense"],
+        [],
+    ],
 )
 def test_a_wrong_command_line_ends_with_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,16 +20,6 @@ UNIT = {"fp16": 2.0**-11, "bf16": 2.0**-8}
 TMA_WARNINGS = frozenset({"missing-init-fence"})
 """What a strict reading of the memory model objects to: Triton puts a barrier, but no fence, after mbarrier.init."""
 TENSOR_CORE = {80: "mma.sync", 90: "wgmma.mma_async"}
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The kernels; a failed import is a failure, as the mark asked for Triton. Nothing compiled earlier is read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
-        from tests.emulator import triton_kernels
-
-        yield triton_kernels
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...], kind: str = "fp16") -> Any:

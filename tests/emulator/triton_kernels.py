@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
@@ -19,15 +21,22 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 
 @dataclass(frozen=True)
 class Built:
-    """A compiled kernel: its module, the only entry, and what a launch has to give beside the arguments."""
+    """A compiled kernel: its text, its module with one entry, and what a launch has to give beside the arguments."""
 
+    ptx: str
     module: Module
     shared_bytes: int
+    scratch_bytes: int
+
+    def changed(self, ptx: str) -> Built:
+        """The same kernel with another text."""
+        return replace(self, ptx=ptx, module=Module.parse(ptx))
 
     def launch(self, grid: tuple[int, ...], args: list[Any], **options: Any) -> Report:
-        """Run it; Triton's scratch pointers, which end the parameter list, are null."""
+        """Run it. Two pointers end the parameter list: scratch memory for what it needs, and none for profiling."""
         (entry,) = self.module.entries.values()
-        scratch = [0] * (len(entry.parameters) - len(args))
+        scratch = [np.zeros(self.scratch_bytes * math.prod(grid), np.uint8) if self.scratch_bytes else 0, 0]
+        assert len(entry.parameters) == len(args) + len(scratch)
         return launch(
             self.module,
             entry.name,
@@ -59,7 +68,8 @@ def build(
     )
     options = {"num_warps": WARPS, "num_stages": stages, "enable_fp_fusion": True}
     compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
-    return Built(Module.parse(compiled.asm["ptx"]), compiled.metadata.shared)
+    ptx, facts = compiled.asm["ptx"], compiled.metadata
+    return Built(ptx, Module.parse(ptx), facts.shared, facts.global_scratch_size)
 
 
 def softmax_kernel(x, y, columns, block: tl.constexpr):  # type: ignore[no-untyped-def]
@@ -114,6 +124,14 @@ def tma_matmul_kernel(  # type: ignore[no-untyped-def]
         for step in range(0, tl.cdiv(k, depth)):
             total = tl.dot(a.load([row, step * depth]), b.load([column, step * depth]).T, total)
         c.store([row, column], total.to(c.dtype))
+
+
+def shift_kernel(x, y, rows, columns, high: tl.constexpr, wide: tl.constexpr):  # type: ignore[no-untyped-def]
+    """y = x + 1 through descriptors that the kernel makes itself."""
+    source = tl.make_tensor_descriptor(x, shape=[rows, columns], strides=[columns, 1], block_shape=[high, wide])
+    target = tl.make_tensor_descriptor(y, shape=[rows, columns], strides=[columns, 1], block_shape=[high, wide])
+    row, column = tl.program_id(0) * high, tl.program_id(1) * wide
+    target.store([row, column], source.load([row, column]) + 1.0)
 
 
 def attention_kernel(  # type: ignore[no-untyped-def]
