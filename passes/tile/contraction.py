@@ -34,6 +34,10 @@ class Factors:
     rows: tuple[int, ...]
     columns: tuple[int, ...]
 
+    def side(self, side: Operand) -> tuple[tuple[int, ...], Any]:
+        """The positions that one factor has alone, and its value."""
+        return (self.rows, self.left) if side is Operand.LEFT else (self.columns, self.right)
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tilewright.dialect import ods
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.folds import FoldKind
 from tilewright.dialect.mlir import ir
@@ -59,6 +60,17 @@ def index_uses(body: Any, value: Any) -> set[int]:
         elif not isinstance(current.owner, ir.Block) and current.owner.operation.block == body:
             stack.extend(current.owner.operands)
     return found
+
+
+def ops_under(body: Any, value: Any) -> list[Any]:
+    """The ops of ``body`` that ``value`` depends on, itself included, in order."""
+    needed = {value}
+    found = []
+    for op in reversed(ods.ops_of(body)):
+        if any(result in needed for result in op.results):
+            needed.update(op.operands)
+            found.append(op)
+    return found[::-1]
 
 
 def unit_stride_index(body: Any, reads: Iterable[Any]) -> dict[int, int]:

@@ -17,7 +17,7 @@ from tilewright.dialect import functions, ods, tile
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import arith, func, ir
-from tilewright.passes.schedule import Nest, Schedule, Where
+from tilewright.passes.schedule import Limit, Nest, Operand, Schedule, Where
 from tilewright.passes.tile import access
 from tilewright.passes.tile.affine import evaluate_affine, uniform
 from tilewright.passes.tile.body import BodyEvaluator, ReadRequest
@@ -28,12 +28,13 @@ from tilewright.passes.tile.folds import FoldTiler, fold_level, order_of
 from tilewright.passes.tile.rule import (
     LaunchView,
     contractions_of,
+    factor_nest_name,
     fold_nest_name,
     kept_nest_name,
     nest_names,
     view_launch,
 )
-from tilewright.passes.tile.shared import Shared, shared_expressions
+from tilewright.passes.tile.shared import Shared, kept_factor, shared_expressions
 from tilewright.passes.tile.values import Linear, Tile, Value
 
 
@@ -96,6 +97,18 @@ class LaunchTiler:
             nest = self.schedule.nest(kept_nest_name(self.names[shared.root], number))
             if nest is not None:
                 found.update((op, (shared, nest)) for op in shared.places)
+        return found | self._kept_factors()
+
+    def _kept_factors(self) -> dict[Any, tuple[Shared, Nest]]:
+        """The factors of contractions that the schedule keeps in the cell."""
+        found: dict[Any, tuple[Shared, Nest]] = {}
+        for op in self.view.ops:
+            factors = factors_of(op) if op.name == "tw.fold" else None
+            for side in Operand if factors is not None else ():
+                nest = self.schedule.nest(factor_nest_name(self.names[op], side))
+                if factors is not None and nest is not None:
+                    thin, factor = factors.side(side)
+                    found[factor.owner.operation] = (kept_factor(op, factor, thin), nest)
         return found
 
     # ------------------------------------------------------------ the grid
@@ -306,7 +319,7 @@ class LaunchTiler:
             return None
         shared, nest = self.shared[op]
         by_place = dict(zip(shared.places[op], arguments, strict=True))
-        fixed = {p: v for p, v in by_place.items() if p not in shared.kept}
+        fixed = {p: by_place[p] for p in shared.fixed}
         if any(v.axes or not isinstance(v, Linear) for v in fixed.values()):
             return None
         subscripts = tuple(by_place[p] for p in shared.kept)
@@ -355,7 +368,7 @@ class LaunchTiler:
         indices = tw.domain_of(root).indices
         if len(bound) == len(shared.kept):
             here = {**fixed, **dict(zip(shared.kept, bound, strict=True))}
-            arguments = [here[p] for p in range(len(indices))]
+            arguments = [here.get(p, Linear()) for p in range(len(indices))]  # it depends on no other index
             value = self.evaluator.evaluate(tw.body_of(root), arguments, targets=[shared.op.results[0]])[0]
             axes = tuple(sorted((a for v in bound for a in v.axes), key=lambda a: (a.order, a.serial)))
             access.store(self.emitter, self.emitter.as_tile(value), buffer, bound, axes)
@@ -415,18 +428,29 @@ def _below(left: Any, right: Any) -> Any:
 # ---------------------------------------------------------------- functions
 
 
-def tile_launch(source: Any, schedule: Schedule) -> Any:
-    """Build the tile function of the launch ``source`` at the current insertion point."""
+def tile_launch(source: Any, schedule: Schedule, suffix: str = "") -> Any:
+    """Build the tile function of the launch ``source`` at the current insertion point; its name ends in ``suffix``."""
     arguments, types = tile_signature(source)
-    target = func.FuncOp(functions.name_of(source), (types, [])).operation
+    target = func.FuncOp(functions.name_of(source) + suffix, (types, [])).operation
     functions.set_arguments(target, arguments, "tile")
     functions.set_dims(target, functions.dims_of(source, "tw"), "tile")
     target.attributes["tile.schedule"] = ir.StringAttr.get(str(schedule))
+    if schedule.when:
+        functions.set_condition(target, _condition(source, schedule.when))
     block = target.regions[0].blocks.append(*types)
     LaunchTiler(source, target, schedule).build()
     with ir.InsertionPoint(block):
         func.ReturnOp([])
     return target
+
+
+def _condition(source: Any, limits: Sequence[Limit]) -> functions.Condition:
+    """Limits on the grid indices of a launch, which its first result names, as extents over its dims."""
+    view = view_launch(source)
+    indices = tw.domain_of(view.roots[0][0]).indices
+    extents = dict(zip((indices[p] for p in view.grid.positions[0]), view.grid.extents.results, strict=True))
+    found = [extents[limit.index] for limit in limits]
+    return functions.Condition(ir.AffineMap.get(0, view.grid.extents.n_symbols, found), tuple(l.most for l in limits))
 
 
 def tile_signature(source: Any) -> tuple[list[functions.Argument], list[Any]]:

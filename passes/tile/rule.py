@@ -25,7 +25,9 @@ class Machine:
     """What the rule must know of a target: f32 lanes of a vector, and the tiles of a contraction.
 
     With ``packs`` the tile is a register tile over packed panels (CPU); without, it is the tile of a cell whose factors
-    are staged step by step (GPU), ``wide_*`` where no matrix instruction takes the factors.
+    are staged step by step (GPU), ``wide_*`` where no matrix instruction takes the factors. ``thin_*``: up to how many
+    rows (or columns) a product is read in place, with lanes across the results or along the sum, and how many vectors
+    of results or sums are in flight then.
     """
 
     lanes: int = 8
@@ -38,6 +40,10 @@ class Machine:
     column_block: int = 256
     cell_rows: int = 384
     cell_vectors: int = 1024
+    thin_across: int = 2
+    thin_along: int = 5
+    thin_vectors: int = 8
+    thin_sums: int = 4
     packs: bool = True
     keeps: bool = True
     wide_rows: int = 64
@@ -107,6 +113,11 @@ def _takes_matrix_instructions(roots: Iterable[Any]) -> bool:
 def fold_nest_name(name: str) -> str:
     """The reduction loops of a fold have a nest of their own."""
     return f"{name}/fold"
+
+
+def factor_nest_name(name: str, side: Operand) -> str:
+    """A factor of a contraction that is computed once a cell has a nest of its own."""
+    return f"{name}/{side.value}"
 
 
 def kept_nest_name(name: str, number: int) -> str:
