@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect import ods
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.folds import FoldKind
 from tilewright.dialect.mlir import ir
-from tilewright.passes.tile.contraction import Factors
+from tilewright.passes.schedule import Operand
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The two factors of a contraction: scalar values of the fold's body, and the parallel positions they use."""
+
+    left: Any
+    right: Any
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    def side(self, side: Operand) -> tuple[tuple[int, ...], Any]:
+        """The positions that one factor has alone, and its value."""
+        return (self.rows, self.left) if side is Operand.LEFT else (self.columns, self.right)
 
 
 def factors_of(fold: Any) -> Factors | None:

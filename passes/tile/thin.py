@@ -1,8 +1,8 @@
 """Owns the variants of a launch for thin products: few rows or few columns, where packing costs more than it gives.
 
 Each element of the wide factor is used a few times only, so it is read in place, once, with the lanes along the index
-it is contiguous in: its own (each vector of results takes one scalar of the thin factor a step) or the summed one (a few
-sums of lanes each, added up at the end). The thin factor is kept in the cell where reading it again would be dear.
+it is contiguous in: its own (each vector of results takes one scalar of the thin factor a step) or the summed one (a
+few sums of lanes each, added up at the end). The thin factor is kept in the cell where reading it again would be dear.
 Like the rule itself, this looks at index maps and never at names.
 """
 
@@ -55,10 +55,8 @@ class Streamed:
     along: int | None
 
     def width(self, machine: Machine) -> int:
-        """Points of the wide index in registers: so that the accumulators of all contractions fit."""
-        if self.along is None:
-            return machine.lanes * max(1, machine.thin_vectors // len(self.contractions))
-        return max(2, machine.thin_sums // len(self.contractions))
+        """Points of the wide index in registers."""
+        return machine.thin_sums if self.along is not None else machine.lanes * machine.thin_vectors
 
     def most(self, machine: Machine) -> int:
         """How many points the thin side may have."""
@@ -77,9 +75,10 @@ def _thin_schedule(view: LaunchView, general: Schedule, side: Operand, machine: 
             continue
         if axes is None:
             axes, most = {grid.index(p) for p in streamed.thin}, streamed.most(machine)
-        nests[names[root]] = _root_nest(names[root], grid, streamed, most, machine)
+        made = [_root_nest(names[root], grid, streamed, most, machine)]
         for contracted in streamed.contractions:
-            nests.update((nest.name, nest) for nest in _fold_nests(names[contracted.fold], contracted, streamed, machine))
+            made += _fold_nests(names[contracted.fold], contracted, streamed, machine)
+        nests.update((nest.name, nest) for nest in made)
     if axes is None:
         return None
     indices, positions = tw.domain_of(view.roots[0][0]).indices, view.grid.positions[0]
@@ -147,16 +146,22 @@ def _fold_nests(name: str, contracted: Contracted, streamed: Streamed, machine: 
     factor = contracted.factors.left if streamed.side is Operand.LEFT else contracted.factors.right
     if not _is_dear(contracted.fold, factor, along):
         return
-    inner = Block(domain.indices[-1], machine.lanes, Where.TILE)
+    last = len(domain.indices) - 1
+    width = machine.lanes if _reads_vectors(contracted.fold, factor, last) else 1
     reason = "the thin factor is dear to read again: computed once, kept in the cell"
-    yield Nest(factor_nest_name(name, streamed.side), (*loops[:-1], inner), reason=reason)
+    blocks = (*loops[:-1], Block(domain.indices[last], width, Where.TILE))
+    yield Nest(factor_nest_name(name, streamed.side), blocks, reason=reason)
 
 
 def _is_dear(fold: Any, factor: Any, along: int | None) -> bool:
     """Whether a factor is a long computation, or cannot be read in vectors where lanes run along a summed index."""
-    body = tw.body_of(fold)
-    ops = ops_under(body, factor)
-    if any(op.name in LONG_OPS for op in ops):
+    if any(op.name in LONG_OPS for op in ops_under(tw.body_of(fold), factor)):
         return True
-    reads = [op for op in ops if op.name == "tw.read"]
-    return along is not None and unit_stride_index(body, reads).get(along, 0) < len(reads)
+    return along is not None and not _reads_vectors(fold, factor, along)
+
+
+def _reads_vectors(fold: Any, factor: Any, position: int) -> bool:
+    """Whether everything that a factor reads is contiguous along an index of the fold."""
+    body = tw.body_of(fold)
+    reads = [op for op in ops_under(body, factor) if op.name == "tw.read"]
+    return unit_stride_index(body, reads).get(position, 0) == len(reads)
