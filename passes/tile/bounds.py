@@ -1,7 +1,7 @@
 """Owns the pass ``bounds``: edge tiles are split off, so that inner tiles carry no limits and no masks.
 
-Before: a ``scf.for %j = lo to hi step S`` whose accesses are limited by ``hi - %j``. After: the same loop from ``lo`` to
-the last multiple of S below ``hi``, without these limits and with the masks derived from them true, and the original
+Before: a ``scf.for %j = lo to hi step S`` whose accesses are limited by ``hi - %j``. After: the same loop from ``lo``
+to the last multiple of S below ``hi``, without these limits and with the masks derived from them true, and the original
 loop over what is left (at most one step), taking over what the first one carries. It is done for innermost loops, and
 first for loops around them whose limits are felt in every turn of an innermost one; of those, the edge keeps its inner
 loops as they are, as it is one turn. Needs: a constant step. Does not handle: loops around or in stages (their code

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tilewright.dialect import ods
+from tilewright.dialect import functions, ods
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.folds import FoldKind
 from tilewright.dialect.mlir import ir
@@ -89,7 +89,8 @@ def ops_under(body: Any, value: Any) -> list[Any]:
 
 
 def unit_stride_index(body: Any, reads: Iterable[Any]) -> dict[int, int]:
-    """For each index of the body: in how many of the widest ``reads`` it moves the last subscript by one.
+    """For each index of the body: in how many of the widest ``reads`` it moves by one the subscript of the axis along
+    which the tensor lies densely.
 
     The widest reads use the most indices: they move the most data, and a row statistic read beside them should not
     turn the loop across their rows.
@@ -100,9 +101,17 @@ def unit_stride_index(body: Any, reads: Iterable[Any]) -> dict[int, int]:
     for view, width in zip(views, widths, strict=True):
         if width < max(widths):
             continue
-        for position in _unit_terms(body, view.subscripts[-1]):
+        for position in _unit_terms(body, view.subscripts[_dense_axis(view.tensor)]):
             votes[position] = votes.get(position, 0) + 1
     return votes
+
+
+def _dense_axis(tensor: Any) -> int:
+    """The axis along which a tensor's elements are neighbours: the last one where its layout does not say another."""
+    if not isinstance(tensor.owner, ir.Block):
+        return -1
+    layout = functions.arguments_of(tensor.owner.owner, "tw")[tensor.arg_number].layout
+    return int(layout.removesuffix(")").rpartition(",")[2]) if layout.startswith("order") else -1
 
 
 def _unit_terms(body: Any, value: Any) -> set[int]:

@@ -483,8 +483,8 @@ def _condition(source: Any, limits: Sequence[Limit]) -> functions.Condition:
     view = view_launch(source)
     indices = tw.domain_of(view.roots[0][0]).indices
     extents = dict(zip((indices[p] for p in view.grid.positions[0]), view.grid.extents.results, strict=True))
-    found = [extents[limit.index] for limit in limits]
-    return functions.Condition(ir.AffineMap.get(0, view.grid.extents.n_symbols, found), tuple(l.most for l in limits))
+    limited = ir.AffineMap.get(0, view.grid.extents.n_symbols, [extents[limit.index] for limit in limits])
+    return functions.Condition(limited, tuple(limit.most for limit in limits))
 
 
 def tile_signature(source: Any) -> tuple[list[functions.Argument], list[Any]]:

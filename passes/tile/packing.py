@@ -1,9 +1,9 @@
 """Owns packing: one factor of a contraction copied into panels that a register tile reads contiguously.
 
-Before: a factor's value in a fold's body. After: a ``tile.stage`` of ``[panel of each index…, k, width of each index…]``,
-k being the flattened summed indices, with zeros where no element exists. A factor that is contiguous in the last
-summed index is read in blocks that are transposed in registers; any other is read in chunks of that index, all panels
-of one chunk after each other, so that the rows of a chunk stay in the cache and in the TLB.
+Before: a factor's value in a fold's body. After: a ``tile.stage`` of ``[panel of each index…, k, width of each
+index…]``, k being the flattened summed indices, with zeros where no element exists. A factor that is contiguous in the
+last summed index is read in blocks that are transposed in registers; any other is read in chunks of that index, all
+panels of one chunk after each other, so that the rows of a chunk stay in the cache and in the TLB.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Machine:
     columns: int = 16
     depth: int = 4
     row_block: int = 96
-    column_block: int = 256
+    column_block: int = 512
     cell_rows: int = 384
     cell_vectors: int = 1024
     thin_across: int = 2
