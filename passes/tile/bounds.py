@@ -3,9 +3,9 @@
 Before: a ``scf.for %j = lo to hi step S`` whose accesses are limited by ``hi - %j``. After: the same loop from ``lo``
 to the last multiple of S below ``hi``, without these limits and with the masks derived from them true, and the original
 loop over what is left (at most one step), taking over what the first one carries. It is done for innermost loops, and
-first for loops around them whose limits are felt in every turn of an innermost one; of those, the edge keeps its inner
-loops as they are, as it is one turn. Needs: a constant step. Does not handle: loops around or in stages (their code
-would be doubled for little), limits by other values.
+first for loops around them whose limits mask the lanes of every turn of an innermost one; of those, the edge keeps
+its inner loops as they are, as it is one turn. Needs: a constant step. Does not handle: loops around or in stages
+(their code would be doubled for little), limits by other values.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def _gains(loop: Any, in_stage: bool) -> bool:
         return True
     if in_stage or any(op.name == "tile.stage" for op in _ops_below(loop)):
         return False
-    homes = [user.parent for limit in limits for user in _users_of_limit(limit)]
-    return any(home != loop and _is_innermost(home) for home in homes)
+    inner = [op for op in _ops_below(loop) if op.parent != loop and _is_innermost(op.parent)]
+    return any(op.name == "tile.load" and _masks_lanes(op, limits) for op in inner)
 
 
 def _is_innermost(op: Any) -> bool:
@@ -67,15 +67,10 @@ def _ops_below(op: Any) -> Iterator[Any]:
                 yield from _ops_below(inner)
 
 
-def _users_of_limit(limit: Any) -> Iterator[Any]:
-    """Accesses that are limited by ``limit``, and what uses the masks made of it."""
-    for user in _users(limit):
-        if user.name in ("tile.load", "tile.store"):
-            yield user
-        elif user.name in ("tile.splat", "tile.broadcast"):
-            yield from _users_of_limit(user.results[0])
-        elif user.name == "arith.cmpi" and _is_position_test(user, limit):
-            yield from _users(user.results[0])
+def _masks_lanes(load: Any, limits: list[Any]) -> bool:
+    """Whether a load has one of these limits along its last axis, the lanes; along others they choose addresses."""
+    last = ir.RankedTensorType(load.results[0].type).rank - 1
+    return any(axis == last and limit in limits for axis, limit in tile.load_view(load).access.limits)
 
 
 def _users(value: Any) -> list[Any]:

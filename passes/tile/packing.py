@@ -8,7 +8,7 @@ panels of one chunk after each other, so that the rows of a chunk stay in the ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,8 @@ from tilewright.passes.tile.values import Axis, Linear, Tile, Value, axis_union
 K_ORDER = (0, 1 << 20)
 TRANSPOSED = 4
 """Steps of k in a block that is transposed in registers."""
+TRANSPOSED_WIDTH = 8
+"""Points of a panel in such a block: code grows with them."""
 CHUNK = 64
 """Steps of k that are packed for all panels before the next ones: as many pages as a first-level TLB holds."""
 
@@ -78,11 +80,17 @@ class Filling:
 
 @dataclass(frozen=True)
 class PanelPlace:
-    """One panel of each index: their numbers, the tile axes over their points, and what the parallel indices are."""
+    """One panel of each index, or a part of it: their numbers, the first points in them, the tile axes over their
+    points, and what the parallel indices are."""
 
     numbers: tuple[Linear, ...]
+    starts: tuple[Linear, ...]
     axes: tuple[Axis, ...]
     bindings: tuple[Value, ...]
+
+
+Body = Callable[[Filling, tuple[Linear, ...]], None]
+"""What is done for a panel of each index, told by the offsets of their first points in the blocks."""
 
 
 class Packer:
@@ -114,7 +122,7 @@ class Packer:
     def _chunks(self, filling: Filling) -> None:
         """All panels at once where that reads along memory, else chunk by chunk of the last summed index."""
         if _is_contiguous(filling):
-            self._panels(filling, self._transposed_depth)
+            self._panels(filling, self._transposed)
             return
 
         def chunk(iv: Linear, _: list[Any]) -> Sequence[Any]:
@@ -125,10 +133,10 @@ class Packer:
 
         self.emitter.loop(filling.first, filling.last, CHUNK, (), chunk)
 
-    def _panels(self, filling: Filling, body: Any, offsets: tuple[Linear, ...] = ()) -> None:
-        """``body(filling, place)`` for each panel (of each index) of the blocks."""
+    def _panels(self, filling: Filling, body: Body, offsets: tuple[Linear, ...] = ()) -> None:
+        """``body(filling, offsets)`` for each panel (of each index) of the blocks."""
         if len(offsets) == len(filling.used):
-            body(filling, self._place(filling, offsets))
+            body(filling, offsets)
             return
         block = filling.blocks[filling.used[len(offsets)]]
 
@@ -144,24 +152,43 @@ class Packer:
             bindings[position] = block.start
         numbers: list[Linear] = []
         for position, offset in zip(filling.used, offsets, strict=True):
-            bindings[position] = self._points(filling, position, offset)
+            bindings[position] = self._points(filling, position, offset, filling.blocks[position].tile)
             numbers.append(self.emitter.floor_divide(offset, filling.blocks[position].tile))
         axes = tuple(a for p in filling.used for a in bindings[p].axes)
-        return PanelPlace(tuple(numbers), axes, tuple(bindings))
+        return PanelPlace(tuple(numbers), (Linear(),) * len(numbers), axes, tuple(bindings))
 
-    def _points(self, filling: Filling, position: int, offset: Linear) -> Linear:
-        """The points of one panel of an index."""
+    def _points(self, filling: Filling, position: int, offset: Linear, size: int) -> Linear:
+        """``size`` points of an index from ``offset`` in its block on."""
         block = filling.blocks[position]
         start = self.emitter.add(block.start, offset)
-        if block.tile == 1:
+        if size == 1:
             return start
         limit = self.emitter.add(block.count, offset, -1)
-        axis = self.emitter.new_axis(filling.loops.domain.indices[position], block.tile, (0, position), limit)
+        axis = self.emitter.new_axis(filling.loops.domain.indices[position], size, (0, position), limit)
         return Linear(start.base, start.constant, ((axis, 1),), start.level)
 
-    def _depth(self, filling: Filling, place: PanelPlace) -> None:
+    def _depth(self, filling: Filling, offsets: tuple[Linear, ...]) -> None:
         """Every k of one panel, one after the other."""
-        self._summed(filling, place, (), Linear(), filling.first, 1)
+        self._summed(filling, self._place(filling, offsets), (), Linear(), filling.first, 1)
+
+    def _transposed(self, filling: Filling, offsets: tuple[Linear, ...]) -> None:
+        """Panels that are packed in blocks: part by part of the last index where they are wide."""
+        position = filling.used[-1]
+        width = filling.blocks[position].tile
+
+        def part(iv: Linear, _: list[Any]) -> Sequence[Any]:
+            place = self._place(filling, offsets)
+            points = self._points(filling, position, self.emitter.add(offsets[-1], iv), TRANSPOSED_WIDTH)
+            bindings = (*place.bindings[:position], points, *place.bindings[position + 1 :])
+            axes = tuple(a for p in filling.used for a in bindings[p].axes)
+            narrow = PanelPlace(place.numbers, (*place.starts[:-1], iv), axes, bindings)
+            self._transposed_depth(filling, narrow)
+            return ()
+
+        if width % TRANSPOSED_WIDTH or width == TRANSPOSED_WIDTH:
+            self._transposed_depth(filling, self._place(filling, offsets))
+        else:
+            self.emitter.loop(Linear(), Linear(constant=width), TRANSPOSED_WIDTH, (), part)
 
     def _transposed_depth(self, filling: Filling, place: PanelPlace) -> None:
         """Every k of one panel, in blocks as long as they are whole."""
@@ -203,7 +230,8 @@ class Packer:
         value = self.evaluator.evaluate(tw.body_of(filling.loops.op), arguments, targets=[filling.value])[0]
         self._store(filling, place, zero_outside(self.emitter, self.emitter.as_tile(value), place.axes), k, along)
 
-    def _padding(self, filling: Filling, place: PanelPlace) -> None:
+    def _padding(self, filling: Filling, offsets: tuple[Linear, ...]) -> None:
+        place = self._place(filling, offsets)
         zero = self.emitter.constant_tile(filling.value.type, 0)
 
         def step(iv: Linear, _: list[Any]) -> Sequence[Any]:
@@ -217,7 +245,7 @@ class Packer:
         emitter, rank = self.emitter, len(filling.used)
         every = axis_union([place.axes, along])
         spread = emitter.spread(value, every)
-        offsets = [*place.numbers, k, *[Linear()] * rank]
+        offsets = [*place.numbers, k, *place.starts]
         map_ = panel_map(rank, every, along[0] if along else None, place.axes)
         with emitter.at(emitter.depth):
             tile.store(spread, tile.Access(filling.buffer, tuple(map(emitter.scalar, offsets)), map_))

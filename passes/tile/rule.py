@@ -29,7 +29,7 @@ class Machine:
     With ``packs`` the tile is a register tile over packed panels (CPU); without, it is the tile of a cell whose factors
     are staged step by step (GPU), ``wide_*`` where no matrix instruction takes the factors. ``thin_*``: up to how many
     rows (or columns) a product is read in place, with lanes across the results or along the sum, and how many vectors
-    of results or sums are in flight then.
+    of results (fewer where they are stored one by one) or sums are in flight then.
     """
 
     lanes: int = 8
@@ -46,6 +46,7 @@ class Machine:
     thin_across: int = 2
     thin_along: int = 5
     thin_vectors: int = 8
+    thin_scattered: int = 4
     thin_sums: int = 4
     packs: bool = True
     keeps: bool = True

@@ -56,11 +56,15 @@ class Streamed:
 
     def width(self, machine: Machine) -> int:
         """Points of the wide index in registers."""
-        return machine.thin_sums if self.along is not None else machine.lanes * machine.thin_vectors
+        if self.along is not None:
+            return machine.thin_sums
+        stored_along = self.wide == tw.domain_of(self.root).parallel - 1
+        return machine.lanes * (machine.thin_vectors if stored_along else machine.thin_scattered)
 
     def most(self, machine: Machine) -> int:
-        """How many points the thin side may have."""
-        return machine.thin_across if self.along is None else machine.thin_along
+        """How many points each index of the thin side may have; together no more than the machine's figure."""
+        points = machine.thin_across if self.along is None else machine.thin_along
+        return max(most for most in range(1, points + 1) if most ** len(self.thin) <= points)
 
 
 def _thin_schedule(view: LaunchView, general: Schedule, side: Operand, machine: Machine) -> Schedule | None:
@@ -107,15 +111,21 @@ def _streamed(root: Any, grid: tuple[int, ...], side: Operand) -> Streamed | Non
 
 
 def _streamed_one(root: Any, contracted: Contracted, side: Operand) -> tuple[tuple[int, ...], int | None, int | None]:
-    """The thin positions, the wide one and the lanes of one contraction; without a wide one it cannot stream."""
+    """The thin positions, the wide one and the lanes of one contraction.
+
+    Without a wide one it cannot stream: nothing is contiguous, or each point of the thin side would do a long
+    computation again.
+    """
     factors, place = contracted.factors, contracted.positions
     own, others = (factors.rows, factors.columns) if side is Operand.LEFT else (factors.columns, factors.rows)
     body, domain = tw.body_of(contracted.fold), tw.domain_of(contracted.fold)
-    wide_factor = factors.right if side is Operand.LEFT else factors.left
-    votes = unit_stride_index(body, [op for op in ops_under(body, wide_factor) if op.name == "tw.read"])
+    ops = ops_under(body, factors.right if side is Operand.LEFT else factors.left)
+    votes = unit_stride_index(body, [op for op in ops if op.name == "tw.read"])
     summed = {p: n for p, n in votes.items() if p >= domain.parallel}
     along = max(summed, key=lambda p: (summed[p], p), default=None)
     thin = tuple(place[p] for p in own)
+    if any(op.name in LONG_OPS for op in ops):
+        return thin, None, None
     if votes.get(others[-1], 0) > (summed[along] if along is not None else 0):
         return thin, place[others[-1]], None
     return thin, None if along is None else place[others[-1]], along
