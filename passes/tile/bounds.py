@@ -44,8 +44,8 @@ def _split_below(block: Any, in_stage: bool = False) -> None:
 
 def _gains(loop: Any, in_stage: bool) -> bool:
     """Whether the loop has an edge that costs something in its innermost turns."""
-    limits = _limits_of(loop)
-    if not limits or _step_of(loop) == 1:
+    limits = limits_of(loop)
+    if not limits or step_of(loop) == 1:
         return False
     if _is_innermost(loop):
         return True
@@ -53,6 +53,17 @@ def _gains(loop: Any, in_stage: bool) -> bool:
         return False
     inner = [op for op in _ops_below(loop) if op.parent != loop and _is_innermost(op.parent)]
     return any(op.name == "tile.load" and _masks_lanes(op, limits) for op in inner)
+
+
+def innermost_loops(block: Any) -> list[Any]:
+    """All ``scf.for`` below ``block`` that contain no other op with regions."""
+    found = []
+    for op in ods.ops_of(block):
+        if op.name == "scf.for" and _is_innermost(op):
+            found.append(op)
+        else:
+            found += [loop for region in op.regions for inner in region.blocks for loop in innermost_loops(inner)]
+    return found
 
 
 def _is_innermost(op: Any) -> bool:
@@ -77,11 +88,11 @@ def _users(value: Any) -> list[Any]:
     return [use.owner.operation for use in value.uses]
 
 
-def _step_of(loop: Any) -> int:
+def step_of(loop: Any) -> int:
     return int(ir.IntegerAttr(loop.operands[2].owner.attributes["value"]).value)
 
 
-def _limits_of(loop: Any) -> list[Any]:
+def limits_of(loop: Any) -> list[Any]:
     """The values ``hi - iv`` in the loop's body, and what they are when cut to a step (or more)."""
     body, high = loop.regions[0].blocks[0], loop.operands[1]
     iv = body.arguments[0]
@@ -89,7 +100,7 @@ def _limits_of(loop: Any) -> list[Any]:
     for op in ods.ops_of(body):
         if op.name == "arith.subi" and list(op.operands) == [high, iv]:
             found.append(op.results[0])
-        elif op.name == "arith.minsi" and op.operands[0] in found and _is_at_least(op.operands[1], _step_of(loop)):
+        elif op.name == "arith.minsi" and op.operands[0] in found and _is_at_least(op.operands[1], step_of(loop)):
             found.append(op.results[0])
     return found
 
@@ -107,8 +118,8 @@ def _split(loop: Any) -> Any:
         count = arith.maxsi(arith.subi(high, low), constant_of(ods.index_type(), 0))
         full = arith.addi(low, arith.muli(arith.divui(count, step), step))
         inner = loop.clone()
-    for limit in _limits_of(inner):
-        _drop_limit(limit)
+    for limit in limits_of(inner):
+        drop_limit(limit)
     inner.operands[1] = full
     loop.operands[0] = full
     for k, result in enumerate(inner.results):
@@ -116,7 +127,7 @@ def _split(loop: Any) -> Any:
     return inner.operation
 
 
-def _drop_limit(limit: Any) -> None:
+def drop_limit(limit: Any) -> None:
     """Remove ``limit`` from the accesses and masks that use it: every position exists."""
     for user in _users(limit):
         if user.name in ("tile.load", "tile.store"):
