@@ -99,7 +99,7 @@ class ContractionTiler:
     ) -> list[Any]:
         emitter, position = self.emitter, len(bound)
         if position == loops.domain.reduced:
-            return [self._direct_step(loops, factors, axes, start, bound)]
+            return [self.step(loops, factors, axes, start, bound)]
         lo, hi = loops.lows[position], loops.highs[position]
         number = loops.domain.parallel + position
         index = loops.domain.indices[number]
@@ -114,9 +114,10 @@ class ContractionTiler:
 
         return emitter.loop(lo, hi, size, [start], body)
 
-    def _direct_step(
+    def step(
         self, loops: FoldLoops, factors: Factors, axes: tuple[Axis, ...], acc: Any, bound: tuple[Linear, ...]
     ) -> Any:
+        """``acc`` and the products at the summed points ``bound``, the factors read (or staged) in place."""
         emitter = self.emitter
         reduced = tuple(a for v in bound for a in v.axes)
         staged = loops.op in self.step_staged

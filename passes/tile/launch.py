@@ -36,6 +36,7 @@ from tilewright.passes.tile.rule import (
     view_launch,
 )
 from tilewright.passes.tile.shared import Shared, kept_factor, shared_expressions
+from tilewright.passes.tile.sums import Cell, SumsTiler, is_summed_in_cell, wide_position
 from tilewright.passes.tile.values import Linear, Tile, Value
 
 
@@ -77,6 +78,8 @@ class LaunchTiler:
         self.filling: set[Any] = set()
         self.folds = FoldTiler(self.emitter, self.evaluator, self.symbols)
         self.contractions = ContractionTiler(self.emitter, self.evaluator, self.folds)
+        self.sums = SumsTiler(self.emitter, self.contractions)
+        self.cells: dict[Any, tuple[Place, ...]] = {}
 
     def _bind(self, source: Any) -> None:
         """Match the arguments of the tensor function, its results, tables and dims with those of the tile function."""
@@ -199,6 +202,8 @@ class LaunchTiler:
             if position not in places:
                 extent = uniform(evaluate_affine(self.emitter, domain.extents.results[position], [], self.symbols))
                 places[position] = Place(Linear(), extent, None)
+        for root in group:
+            self.cells.update((c.fold, tuple(places[p] for p in c.positions)) for c in contractions_of(root.op))
         self._enter(group, 0, domain, places)
         self.contractions.packed.clear()
 
@@ -429,6 +434,9 @@ class LaunchTiler:
         nest = self._nest(op, suffix=True)
         loops = self.folds.prepare(op, nest, bindings)
         factors = factors_of(op)
+        if factors is not None and is_summed_in_cell(loops):
+            wide = self.cells[op][wide_position(loops)]
+            return [self.sums.read(loops, factors, Cell(wide.start, wide.count, wide.block or 1))]
         if factors is None or not _has_rows_and_columns(factors.rows, factors.columns, bindings):
             return self.folds.build(loops)
         return [self.contractions.build(loops, factors, max(b.size for b in nest.blocks))]

@@ -28,8 +28,8 @@ class Machine:
 
     With ``packs`` the tile is a register tile over packed panels (CPU); without, it is the tile of a cell whose factors
     are staged step by step (GPU), ``wide_*`` where no matrix instruction takes the factors. ``thin_*``: up to how many
-    rows (or columns) a product is read in place, with lanes across the results or along the sum, and how many vectors
-    of results (fewer where they are stored one by one) or sums are in flight then.
+    rows (or columns) a product is read in place, with lanes across the results or along the sum; then vectors of
+    results and steps of the sum in a tile, or sums in flight; and points of the wide index in a cell.
     """
 
     lanes: int = 8
@@ -43,11 +43,12 @@ class Machine:
     column_block: int = 512
     cell_rows: int = 384
     cell_vectors: int = 1024
-    thin_across: int = 2
+    thin_across: int = 4
     thin_along: int = 5
-    thin_vectors: int = 8
-    thin_scattered: int = 4
+    thin_vectors: int = 4
+    thin_steps: int = 4
     thin_sums: int = 4
+    thin_cell: int = 2048
     packs: bool = True
     keeps: bool = True
     wide_rows: int = 64

@@ -1,8 +1,8 @@
 """Owns the variants of a launch for thin products: few rows or few columns, where packing costs more than it gives.
 
 Each element of the wide factor is used a few times only, so it is read in place, once, with the lanes along the index
-it is contiguous in: its own (each vector of results takes one scalar of the thin factor a step) or the summed one (a
-few sums of lanes each, added up at the end). The thin factor is kept in the cell where reading it again would be dear.
+it is contiguous in: its own (all sums of the cell are kept, rows of the wide factor are added to them) or the summed
+one (a few sums of lanes each, added up at the end). The thin factor is kept in the cell where reading it again is dear.
 Like the rule itself, this looks at index maps and never at names.
 """
 
@@ -55,11 +55,11 @@ class Streamed:
     along: int | None
 
     def width(self, machine: Machine) -> int:
-        """Points of the wide index in registers."""
+        """Points of the wide index in a tile of results; few where they are stored one by one."""
         if self.along is not None:
             return machine.thin_sums
         stored_along = self.wide == tw.domain_of(self.root).parallel - 1
-        return machine.lanes * (machine.thin_vectors if stored_along else machine.thin_scattered)
+        return machine.lanes * (machine.thin_vectors if stored_along else 1)
 
     def most(self, machine: Machine) -> int:
         """How many points each index of the thin side may have; together no more than the machine's figure."""
@@ -134,11 +134,13 @@ def _streamed_one(root: Any, contracted: Contracted, side: Operand) -> tuple[tup
 def _root_nest(name: str, grid: tuple[int, ...], streamed: Streamed, most: int, machine: Machine) -> Nest:
     indices, parallel = tw.domain_of(streamed.root).indices, tw.domain_of(streamed.root).parallel
     width = streamed.width(machine)
-    sizes = {streamed.wide: max(machine.column_block, width)} | dict.fromkeys(streamed.thin, most)
+    cell = machine.column_block if streamed.along is not None else machine.thin_cell
+    sizes = {streamed.wide: max(cell, width)} | dict.fromkeys(streamed.thin, most)
     blocks = [Block(indices[p], sizes.get(p, 1), Where.GRID) for p in grid]
     blocks += [Block(indices[p], 1, Where.LOOP) for p in range(parallel) if p not in grid]
-    blocks.append(Block(indices[streamed.wide], width, Where.LOOP))
-    blocks += [Block(indices[p], 1, Where.LOOP) for p in streamed.thin]
+    wide = [Block(indices[streamed.wide], width, Where.LOOP)]
+    thin = [Block(indices[p], 1, Where.LOOP) for p in streamed.thin]
+    blocks += thin + wide if streamed.along is None else wide + thin
     blocks.append(Block(indices[streamed.wide], width, Where.TILE))
     return Nest(name, tuple(blocks), reason="a thin product: the wide factor is read once, in place")
 
@@ -148,7 +150,11 @@ def _fold_nests(name: str, contracted: Contracted, streamed: Streamed, machine: 
     domain, along = tw.domain_of(contracted.fold), streamed.along
     loops = tuple(Block(domain.indices[p], 1, Where.LOOP) for p in range(domain.parallel, len(domain.indices)))
     if along is None:
-        yield Nest(fold_nest_name(name), loops, reason="lanes along the results")
+        steps = Block(domain.indices[-1], machine.thin_steps, Where.TILE)
+        position = contracted.positions.index(streamed.wide)
+        sums = Block(domain.indices[position], machine.lanes * machine.thin_vectors, Where.TILE)
+        reason = "the sums of the cell are kept, and rows of the wide factor added to them"
+        yield Nest(fold_nest_name(name), (*loops[:-1], steps, sums), reason=reason)
     else:
         lanes = Block(domain.indices[along], machine.lanes, Where.TILE)
         rest = tuple(block for block in loops if block.index != lanes.index)

@@ -11,7 +11,7 @@ import pytest
 import tilewright as tw
 from tilewright.passes.tile.rule import Machine
 
-SIDES = (0, 1, 2, 3, Machine().thin_along, Machine().thin_along + 1, 33)
+SIDES = (0, 1, 2, Machine().thin_across, Machine().thin_along, Machine().thin_along + 1, 33)
 LONG = 133
 FORMS = ("nn", "nt", "tn", "tt")
 GATED = """
@@ -54,7 +54,7 @@ def test_thin_products_are_exact_on_small_integers(form: str) -> None:
 def test_thin_products_of_other_types(dtype: str) -> None:
     kernel, generator = tw.jit(product("nn", dtype)), np.random.default_rng(6)
     kind = {"f16": np.float16, "f64": np.float64}[dtype]
-    for m, n in ((1, LONG), (2, 70), (LONG, 1), (7, 7)):
+    for m, n in ((1, LONG), (2, 70), (LONG, 1), (7, 7), (1, Machine().thin_cell + 5)):
         a, b = integers(generator, m, 21).astype(kind), integers(generator, 21, n).astype(kind)
         np.testing.assert_array_equal(kernel(a, b), a @ b)
 
