@@ -179,19 +179,19 @@ class LaunchTiler:
         groups: list[tuple[Root, ...]] = []
         for number, (op, result) in enumerate(self.view.roots):
             root = Root(number, op, result, self._nest(op))
-            if groups and self._alike(groups[-1][0], root):
+            if groups and self._alike(groups[-1], root):
                 groups[-1] = (*groups[-1], root)
             else:
                 groups.append((root,))
         return groups
 
-    def _alike(self, first: Root, second: Root) -> bool:
-        """Whether two roots have the same points, the same blocks, and read the contractions they share alike."""
-        positions = self.view.grid.positions
-        if positions[first.number] != positions[second.number] or _blocking(first) != _blocking(second):
+    def _alike(self, group: tuple[Root, ...], root: Root) -> bool:
+        """Whether a root has the points and the blocks of a group, and reads the contractions they share alike."""
+        first, positions = group[0], self.view.grid.positions
+        if positions[first.number] != positions[root.number] or _blocking(first) != _blocking(root):
             return False
-        known = {c.fold: c.positions for c in contractions_of(first.op)}
-        return all(known.get(c.fold, c.positions) == c.positions for c in contractions_of(second.op))
+        known = {c.fold: c.positions for other in group for c in contractions_of(other.op)}
+        return all(known.get(c.fold, c.positions) == c.positions for c in contractions_of(root.op))
 
     def _group(self, group: tuple[Root, ...], cells: Sequence[Place]) -> None:
         domain = tw.domain_of(group[0].op)
@@ -436,7 +436,9 @@ class LaunchTiler:
         factors = factors_of(op)
         if factors is not None and is_summed_in_cell(loops):
             wide = self.cells[op][wide_position(loops)]
-            return [self.sums.read(loops, factors, Cell(wide.start, wide.count, wide.block or 1))]
+            if wide.block is None:
+                raise InternalFault(f"the sums of {self.names[op]} are to be kept, but no cell bounds them")
+            return [self.sums.read(loops, factors, Cell(wide.start, wide.count, wide.block))]
         if factors is None or not _has_rows_and_columns(factors.rows, factors.columns, bindings):
             return self.folds.build(loops)
         return [self.contractions.build(loops, factors, max(b.size for b in nest.blocks))]
@@ -491,6 +493,10 @@ def _condition(source: Any, limits: Sequence[Limit]) -> functions.Condition:
     view = view_launch(source)
     indices = tw.domain_of(view.roots[0][0]).indices
     extents = dict(zip((indices[p] for p in view.grid.positions[0]), view.grid.extents.results, strict=True))
+    unknown = [limit.index for limit in limits if limit.index not in extents]
+    if unknown:
+        known = ", ".join(extents)
+        raise InternalFault(f"{functions.name_of(source)} has no grid index {unknown[0]!r}; it has {known}")
     limited = ir.AffineMap.get(0, view.grid.extents.n_symbols, [extents[limit.index] for limit in limits])
     return functions.Condition(limited, tuple(limit.most for limit in limits))
 

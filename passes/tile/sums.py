@@ -27,7 +27,7 @@ from tilewright.passes.tile.values import Linear, Tile
 
 @dataclass(frozen=True)
 class Cell:
-    """The wide points of a grid cell: the first one, how many are left, and how many a whole cell has."""
+    """The wide points of a grid cell: the first one, how many there are, and how many a whole cell has."""
 
     start: Linear
     count: Linear
@@ -59,12 +59,14 @@ class SumsTiler:
 
     def _stage(self, loops: FoldLoops, factors: Factors, cell: Cell) -> Any:
         element = ir.RankedTensorType(loops.op.operation.results[0].type).element_type
+        width = _steps(loops.nest)[1]
+        size = -(-cell.size // width) * width
 
         def fill(buffer: Any) -> None:
             self._clear(loops, buffer, element, cell.count)
             self._add(loops, factors, buffer, cell, ())
 
-        return self.emitter.stage([cell.size], element, fill)
+        return self.emitter.stage([size], element, fill)
 
     def _clear(self, loops: FoldLoops, buffer: Any, element: Any, count: Linear) -> None:
         width = _steps(loops.nest)[1]

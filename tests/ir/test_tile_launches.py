@@ -191,6 +191,20 @@ def test_given_schedules_of_one_launch_are_its_variants_and_the_last_must_hold_a
             TileLaunches(SMALL, (small,)).run(module)
 
 
+@pytest.mark.parametrize("cell", [1, 3, 8, 20])
+def test_sums_are_kept_for_cells_of_any_size(cell: int) -> None:
+    """Also for cells that are smaller than a tile of sums, or no multiple of one."""
+    loops = (Block("i", 2, Where.GRID), Block("j", cell, Where.GRID), Block("i", 1, Where.LOOP))
+    tile = Block("j", 2, Where.TILE)
+    square = tuple(replace(b, index={"i": "r", "j": "c"}[b.index]) for b in (*loops, tile))
+    sums = (Block("k", 3, Where.TILE), Block("j", 8, Where.TILE))
+    nests = (Nest("value", (*loops, tile)), Nest("value/fold", sums), Nest("value.2", square))
+    with ods.session():
+        module = build(launches.TWICE, SMALL, (Schedule("twice", nests),))
+        for seed in range(4):
+            run(launches.TWICE, module, seed)
+
+
 def test_results_that_are_blocked_alike_share_one_nest() -> None:
     """Two results of one product: it is summed up once, not once for each."""
     with ods.session():
