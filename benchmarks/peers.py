@@ -180,6 +180,8 @@ def cases(generator: np.random.Generator) -> list[Case]:
         Case("linear", "matmul", {"a": f(1024, 1024), "b": f(1024, 1024)}, lambda a, b: a @ b),
         Case("linear", "matmul_nt", {"a": f(1024, 1024), "b": f(1024, 1024)}, lambda a, b: a @ b.T),
         Case("linear", "matmul_tn", {"a": f(1024, 1024), "b": f(1024, 1024)}, lambda a, b: a.T @ b),
+        Case("linear", "matmul", {"a": f(1, 1024), "b": f(1024, 1024)}, lambda a, b: a @ b),
+        Case("linear", "matmul_nt", {"a": f(1, 1024), "b": f(1024, 1024)}, lambda a, b: a @ b.T),
         Case("linear", "batched_matmul", {"a": f(16, 256, 256), "b": f(16, 256, 256)}, lambda a, b: a @ b),
         Case("linear", "linear_gelu", {"x": f(512, 1024), "w": f(1024, 1024), "b": row},
              lambda x, w, b: gelu(x @ w.T + b)),

@@ -7,8 +7,10 @@ from typing import Any
 
 from tilewright.dialect import functions
 from tilewright.dialect.mlir import ir
-from tilewright.passes.tile.rule import Machine, default_schedule
-from tilewright.passes.tile.written import Setting, apply_settings
+from tilewright.passes.schedule import Schedule
+from tilewright.passes.tile.rule import Machine
+from tilewright.passes.tile.tile import bent_schedules
+from tilewright.passes.tile.written import Setting
 
 
 def reasons(module: Any, machine: Machine, written: Sequence[Setting] = ()) -> str:
@@ -21,8 +23,15 @@ def _launch(function: Any, machine: Machine, written: Sequence[Setting]) -> str:
     attributes = function.operation.attributes
     why = ir.StringAttr(attributes["tw.reason"]).value if "tw.reason" in attributes else "no reason given"
     lines = [f"launch {functions.name_of(function)}", f"  {why}"]
-    schedule, unused = apply_settings(default_schedule(function, machine), written)
+    variants, unused = bent_schedules(function, machine, written)
     lines += [f"  {setting} as written" for setting in written if setting.key[0] != "tile" and setting not in unused]
-    for nest in schedule.nests:
-        lines += [f"  {nest}", f"    because: {nest.reason}"]
+    for schedule in variants:
+        if len(variants) > 1:
+            lines.append(f"  {_condition(schedule)}")
+        for nest in schedule.nests:
+            lines += [f"  {nest}", f"    because: {nest.reason}"]
     return "\n".join(lines)
+
+
+def _condition(schedule: Schedule) -> str:
+    return f"when {' and '.join(map(str, schedule.when))}:" if schedule.when else "otherwise:"

@@ -33,6 +33,7 @@ from tilewright.passes.tensor.siblings import Siblings
 from tilewright.passes.tensor.simplify import Simplify
 from tilewright.passes.tile.bounds import SplitEdges
 from tilewright.passes.tile.facts import PROMISED, StateFacts, attach_facts
+from tilewright.passes.tile.ranges import SplitRanges
 from tilewright.passes.tile.tile import TileLaunches
 from tilewright.passes.tile.written import WRITTEN, Setting, attach_settings, attached_settings
 from tilewright.runtime.errors import CallError
@@ -136,14 +137,14 @@ def road(target: Target, settings: Settings, written: tuple[Setting, ...] = ()) 
     stages: list[tuple[str, list[Pass]]] = [
         ("tensor", [*clean, Factor(), Fuse(), *clean, Siblings(), Common()]),
         ("plan", [Partition()]),
-        ("tile", [TileLaunches(target.machine, settings.schedules, written), SplitEdges()]),
+        ("tile", [TileLaunches(target.machine, settings.schedules, written), SplitRanges(), SplitEdges()]),
     ]
     if target.gpu is not None:
         stages.append(("tile-gpu", [StateFacts(), AssignLayouts(warps=target.machine.warps)]))
     return [(level, enabled(passes, settings.disabled)) for level, passes in stages]
 
 
-OPTIONAL = frozenset({"simplify", "axes", "common", "factor", "fuse", "siblings", "bounds"})
+OPTIONAL = frozenset({"simplify", "axes", "common", "factor", "fuse", "siblings", "ranges", "bounds"})
 """Passes that only make code better: each may be left out, and results stay right. The others are what the next level
 is made by: ``partition`` makes launches, ``tile`` tile programs; ``facts`` and ``assign-layouts`` write down what code
 for a GPU is generated from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -58,7 +59,20 @@ def _launch(function: Any, name: str, operands: tuple[Operand, ...], sites: tupl
     facts = ods.string_list(attributes["tile.facts"]) if "tile.facts" in attributes else ()
     counts = cells_of(function)
     cells = counts[0] if len(counts) == 1 else Operation("*", tuple(counts))
-    return Launch(name, operands, (cells,), facts=facts, schedule=schedule, sites=sites)
+    return Launch(name, operands, (cells,), facts=facts, schedule=schedule, sites=sites, when=_condition(function))
+
+
+def _condition(function: Any) -> SizeExpr | None:
+    """When a variant holds; None for what always does."""
+    condition = functions.condition_of(function)
+    if condition is None:
+        return None
+    dims = [Symbol(dim) for dim in functions.dims_of(function, "tile")]
+    limits = [
+        Operation("<=", (size_of_affine(extent, dims), Number(most)))
+        for extent, most in zip(condition.extents.results, condition.most, strict=True)
+    ]
+    return functools.reduce(lambda all_, limit: Operation("and", (all_, limit)), limits)
 
 
 def cells_of(function: Any) -> list[SizeExpr]:

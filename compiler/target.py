@@ -61,7 +61,8 @@ def find(name: str, switches: Switches) -> Target:
     """The target called ``name``; ``cpu`` is this machine unless the switches say otherwise (TW1019 if unknown)."""
     if name == "cpu":
         cpu = _cpu(switches)
-        return Target("cpu", ("cpu",), cpu=cpu, machine=Machine(lanes=cpu.lanes, columns=2 * cpu.lanes))
+        machine = Machine(lanes=cpu.lanes, columns=2 * cpu.lanes, registers=cpu.registers)
+        return Target("cpu", ("cpu",), cpu=cpu, machine=machine)
     if name in GPUS:
         return GPUS[name]
     raise CallError("TW1019", f"unknown target {name!r}", argument="target", expected=", ".join(["cpu", *GPUS]),

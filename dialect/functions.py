@@ -120,6 +120,29 @@ def grid_of(function: Any) -> Grid | None:
     return Grid(ir.AffineMapAttr(entries["extents"]).value, positions)
 
 
+@dataclass(frozen=True)
+class Condition:
+    """When a variant of a launch holds: each of ``extents`` over the dims is at most the number in its place."""
+
+    extents: Any  # ir.AffineMap without dims
+    most: tuple[int, ...]
+
+
+def set_condition(function: Any, condition: Condition) -> None:
+    function.operation.attributes["tile.when"] = ir.DictAttr.get(
+        {"extents": ir.AffineMapAttr.get(condition.extents), "most": ods.i64_array(condition.most)}
+    )
+
+
+def condition_of(function: Any) -> Condition | None:
+    """The condition of a tile function; None for one that always holds."""
+    attributes = function.operation.attributes
+    if "tile.when" not in attributes:
+        return None
+    entries = ir.DictAttr(attributes["tile.when"])
+    return Condition(ir.AffineMapAttr(entries["extents"]).value, ods.i64_list(entries["most"]))
+
+
 def name_of(function: Any) -> str:
     return str(ir.StringAttr(function.operation.attributes["sym_name"]).value)
 

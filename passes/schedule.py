@@ -79,8 +79,22 @@ class Nest:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """``index``, an index of the grid as the launch's first result names it, has at most ``most`` points."""
+
+    index: str
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.index} <= {self.most}"
+
+
+@dataclass(frozen=True)
 class Schedule:
-    """All nests of one launch and what concerns the launch as a whole."""
+    """All nests of one launch and what concerns the launch as a whole.
+
+    With ``when`` it is one of several variants of the launch, for shapes that satisfy all of the limits.
+    """
 
     launch: str
     nests: tuple[Nest, ...]
@@ -90,6 +104,7 @@ class Schedule:
     split: int = 1
     vector: int = 0
     order: str = "row"
+    when: tuple[Limit, ...] = ()
 
     def nest(self, name: str) -> Nest | None:
         return next((n for n in self.nests if n.name == name), None)
@@ -99,12 +114,14 @@ class Schedule:
 
     def __str__(self) -> str:
         options = [f"{k} {getattr(self, k)}" for k in _OPTIONS if getattr(self, k) != getattr(_DEFAULT, k)]
-        return "\n".join([f"launch {self.launch}", *[f"  {o}" for o in options], *[f"  {n}" for n in self.nests]])
+        conditions = [f"when {' and '.join(map(str, self.when))}"] if self.when else []
+        return "\n  ".join([f"launch {self.launch}", *conditions, *options, *map(str, self.nests)])
 
 
 _OPTIONS = ("warps", "stages", "cluster", "split", "vector", "order")
 _DEFAULT = Schedule("", ())
 _BLOCK = re.compile(r"(grid|loop|tile) (\S+)=(\d+)$")
+_LIMIT = re.compile(r"(\S+) <= (\d+)$")
 _STAGE = re.compile(r"stage (left|right) above (\d+)( in panels)?$")
 
 
@@ -123,11 +140,20 @@ def _parse_line(schedule: Schedule, line: str) -> Schedule:
     if ":" in line:
         return replace(schedule, nests=(*schedule.nests, _parse_nest(line)))
     key, _, value = line.partition(" ")
+    if key == "when":
+        return replace(schedule, when=tuple(map(_parse_limit, value.split(" and "))))
     if key not in _OPTIONS:
         raise ValueError(f"unknown schedule option {key!r}; one of {', '.join(_OPTIONS)}")
     if key == "order":
         return replace(schedule, order=value)
     return replace(schedule, **{key: int(value)})  # type: ignore[arg-type]
+
+
+def _parse_limit(text: str) -> Limit:
+    match = _LIMIT.match(text)
+    if match is None:
+        raise ValueError(f"cannot read the limit {text!r}")
+    return Limit(match[1], int(match[2]))
 
 
 def _parse_nest(line: str) -> Nest:

@@ -19,7 +19,7 @@ import numpy as np
 from tilewright.runtime.arguments import check_call, check_names, check_overlap, collect, split_outputs
 from tilewright.runtime.dtypes import DTYPES
 from tilewright.runtime.errors import RunError, RuntimeFault
-from tilewright.runtime.plan import Launch, Operand, Plan
+from tilewright.runtime.plan import Launch, Operand, Plan, chosen
 from tilewright.runtime.scalars import encoder
 from tilewright.runtime.views import (
     TensorView,
@@ -295,7 +295,7 @@ def prepare(plan: Plan, engine: Engine, dims: Mapping[str, int], views: Mapping[
         math.prod(placed[space.name].shape) * DTYPES[space.dtype].itemsize for space in plan.workspaces
     )
     tensors = [placed[argument.name] for argument in plan.arguments if argument.shape is not None]
-    steps = [_step(plan, launch, dims, placed) for launch in plan.launches]
+    steps = [_step(plan, launch, dims, placed) for launch in chosen(plan.launches, dims)]
     return Prepared(
         dims=dims,
         reach=tuple(_reach(tensor) for tensor in tensors),

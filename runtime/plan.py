@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from tilewright.runtime.sizes import SizeExpr, size_from_json
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Launch:
     ``cells`` counts grid cells per axis. ``block``, ``cluster`` and ``shared_bytes`` concern GPUs: threads per CTA and
     dynamic shared memory. ``facts`` are what its code assumes (``K % 8 == 0``, ``align(a) >= 16``): they are part of
     the specialisation key and are checked again for each new shape. ``sites`` describe the run-time checks whose
-    number a failed launch reports, from 1.
+    number a failed launch reports, from 1. With ``when`` it is a variant: see ``chosen``.
     """
 
     name: str
@@ -113,6 +113,7 @@ class Launch:
     facts: tuple[str, ...] = ()
     schedule: str = ""
     sites: tuple[str, ...] = ()
+    when: SizeExpr | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,19 @@ class Plan:
         return describe(self)
 
 
+def chosen(launches: Iterable[Launch], dims: Mapping[str, int]) -> list[Launch]:
+    """What a call with these dims runs: of some launches with a condition and the one without that follows them, the
+    first that holds."""
+    found: list[Launch] = []
+    decided = False
+    for launch in launches:
+        holds = launch.when is None or bool(launch.when.evaluate(dims))
+        if holds and not decided:
+            found.append(launch)
+        decided = launch.when is not None and (decided or holds)
+    return found
+
+
 def plan_from_json(text: str) -> Plan:
     """The plan that ``Plan.to_json`` wrote; ``ValueError`` where the text is not one of this format."""
     data = json.loads(text)
@@ -190,7 +204,8 @@ def _shape(shape: tuple[SizeExpr, ...]) -> str:
 def _launch_line(launch: Launch) -> str:
     operands = ", ".join(operand.name for operand in launch.operands)
     facts = f" if {' and '.join(launch.facts)}" if launch.facts else ""
-    return f"  launch {launch.name}<{', '.join(map(str, launch.cells))}>({operands}){facts}"
+    when = "" if launch.when is None else f" when {launch.when}"
+    return f"  launch {launch.name}<{', '.join(map(str, launch.cells))}>({operands}){facts}{when}"
 
 
 def _plain(data: Any, value: Any) -> Any:
@@ -238,6 +253,7 @@ def _read_launch(item: Mapping[str, Any]) -> Launch:
     fields = dict(item)
     fields["operands"] = tuple(Operand(**operand) for operand in item["operands"])
     fields["cells"] = _read_shape(item["cells"])
+    fields["when"] = None if item["when"] is None else size_from_json(item["when"])
     for name in ("block", "cluster", "facts", "sites"):
         fields[name] = tuple(item[name])
     return Launch(**fields)

@@ -18,7 +18,7 @@ import numpy as np
 from tilewright.dialect import ods, tile
 from tilewright.dialect.affine import evaluate_map
 from tilewright.dialect.folds import FoldKind
-from tilewright.dialect.functions import Argument, arguments_of, dims_of, functions_of, name_of
+from tilewright.dialect.functions import Argument, Condition, arguments_of, condition_of, dims_of, functions_of, name_of
 from tilewright.dialect.interpret.faults import CheckFailed, InterpreterFault
 from tilewright.dialect.interpret.folding import fold_all, merge_one
 from tilewright.dialect.interpret.numbers import Array, Numbers, Precision
@@ -74,21 +74,38 @@ def run_tile(
     outside: float | None = None,
     shuffle: int | None = None,
 ) -> dict[str, Array]:
-    """Run the launches named in `order`; workspaces are passed from one to the next by their ``tile.name``.
+    """Run the launches named in `order`, of variants the one that `dims` choose (decision 0003); workspaces are passed
+    from one to the next by their ``tile.name``.
 
     `arguments` maps the names of inputs, tables and scalars to values. Returns the outputs by name in their language
     dtype. With `shuffle` the cells of each grid run in an order drawn from that seed. A checked coordinate that is
     outside raises `CheckFailed`, or reads `outside` where that is given.
     """
     numbers = Numbers(precision)
-    functions = {name_of(function): function for function in functions_of(module)}
+    by_name = {name_of(function): function for function in functions_of(module)}
     memories: dict[str, Memory] = {}
     outputs: dict[str, str] = {}
-    for name in order:
-        launch = _Launch(functions[name], dict(dims), numbers, outside, shuffle)
+    for function in _chosen([by_name[name] for name in order], dims):
+        launch = _Launch(function, dict(dims), numbers, outside, shuffle)
         launch.bind(arguments, memories, outputs)
         launch.run()
     return {name: numbers.given(memories[name].values, dtype) for name, dtype in outputs.items()}
+
+
+def _chosen(functions: Sequence[Any], dims: Mapping[str, int]) -> Iterator[Any]:
+    """Up to each function without a condition the first one that holds."""
+    waiting = True
+    for function in functions:
+        condition = condition_of(function)
+        if waiting and (condition is None or _holds(condition, [dims[name] for name in dims_of(function, "tile")])):
+            yield function
+            waiting = False
+        waiting = waiting or condition is None
+
+
+def _holds(condition: Condition, symbols: Sequence[int]) -> bool:
+    extents = evaluate_map(condition.extents, (), symbols)
+    return all(extent <= most for extent, most in zip(extents, condition.most, strict=True))
 
 
 @dataclass

@@ -17,6 +17,11 @@ class CpuTarget(Arithmetic):
     triple: str
     effort: int = 2
 
+    @property
+    def registers(self) -> int:
+        """Vector registers: AVX-512 and 64-bit Arm have 32, older x86 has 16."""
+        return 32 if self.lanes == 16 or self.triple.startswith(("aarch64", "arm64")) else 16
+
 
 def from_features(name: str, triple: str, features: dict[str, bool]) -> CpuTarget:
     """The target with these LLVM feature flags."""

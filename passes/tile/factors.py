@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from tilewright.dialect import functions, ods
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.folds import FoldKind
 from tilewright.dialect.mlir import ir
-from tilewright.passes.tile.contraction import Factors
+from tilewright.passes.schedule import Operand
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The two factors of a contraction: scalar values of the fold's body, and the parallel positions they use."""
+
+    left: Any
+    right: Any
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    def side(self, side: Operand) -> tuple[tuple[int, ...], Any]:
+        """The positions that one factor has alone, and its value."""
+        return (self.rows, self.left) if side is Operand.LEFT else (self.columns, self.right)
 
 
 def factors_of(fold: Any) -> Factors | None:
@@ -61,8 +77,20 @@ def index_uses(body: Any, value: Any) -> set[int]:
     return found
 
 
+def ops_under(body: Any, value: Any) -> list[Any]:
+    """The ops of ``body`` that ``value`` depends on, itself included, in order."""
+    needed = {value}
+    found = []
+    for op in reversed(ods.ops_of(body)):
+        if any(result in needed for result in op.results):
+            needed.update(op.operands)
+            found.append(op)
+    return found[::-1]
+
+
 def unit_stride_index(body: Any, reads: Iterable[Any]) -> dict[int, int]:
-    """For each index of the body: in how many of the widest ``reads`` it moves the last subscript by one.
+    """For each index of the body: in how many of the widest ``reads`` it moves by one the subscript of the axis along
+    which the tensor lies densely.
 
     The widest reads use the most indices: they move the most data, and a row statistic read beside them should not
     turn the loop across their rows.
@@ -73,9 +101,17 @@ def unit_stride_index(body: Any, reads: Iterable[Any]) -> dict[int, int]:
     for view, width in zip(views, widths, strict=True):
         if width < max(widths):
             continue
-        for position in _unit_terms(body, view.subscripts[-1]):
+        for position in _unit_terms(body, view.subscripts[_dense_axis(view.tensor)]):
             votes[position] = votes.get(position, 0) + 1
     return votes
+
+
+def _dense_axis(tensor: Any) -> int:
+    """The axis along which a tensor's elements are neighbours: the last one where its layout does not say another."""
+    if not isinstance(tensor.owner, ir.Block):
+        return -1
+    layout = functions.arguments_of(tensor.owner.owner, "tw")[tensor.arg_number].layout
+    return int(layout.removesuffix(")").rpartition(",")[2]) if layout.startswith("order") else -1
 
 
 def _unit_terms(body: Any, value: Any) -> set[int]:

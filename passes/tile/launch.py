@@ -17,23 +17,26 @@ from tilewright.dialect import functions, ods, tile
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import arith, func, ir
-from tilewright.passes.schedule import Nest, Schedule, Where
+from tilewright.passes.schedule import Limit, Nest, Operand, Schedule, Where
 from tilewright.passes.tile import access
 from tilewright.passes.tile.affine import evaluate_affine, uniform
 from tilewright.passes.tile.body import BodyEvaluator, ReadRequest
-from tilewright.passes.tile.contraction import BlockOf, ContractionTiler
+from tilewright.passes.tile.contraction import ContractionTiler
 from tilewright.passes.tile.emitter import Emitter
 from tilewright.passes.tile.factors import factors_of
 from tilewright.passes.tile.folds import FoldTiler, fold_level, order_of
+from tilewright.passes.tile.packing import BlockOf
 from tilewright.passes.tile.rule import (
     LaunchView,
     contractions_of,
+    factor_nest_name,
     fold_nest_name,
     kept_nest_name,
     nest_names,
     view_launch,
 )
-from tilewright.passes.tile.shared import Shared, shared_expressions
+from tilewright.passes.tile.shared import Shared, kept_factor, shared_expressions
+from tilewright.passes.tile.sums import Cell, SumsTiler, is_summed_in_cell, wide_position
 from tilewright.passes.tile.values import Linear, Tile, Value
 
 
@@ -44,6 +47,16 @@ class Place:
     start: Linear
     count: Linear
     block: int | None
+
+
+@dataclass(frozen=True)
+class Root:
+    """One result of the launch: its number, the op that computes it and which of the op's results it is, its nest."""
+
+    number: int
+    op: Any
+    result: int
+    nest: Nest
 
 
 class LaunchTiler:
@@ -65,6 +78,8 @@ class LaunchTiler:
         self.filling: set[Any] = set()
         self.folds = FoldTiler(self.emitter, self.evaluator, self.symbols)
         self.contractions = ContractionTiler(self.emitter, self.evaluator, self.folds)
+        self.sums = SumsTiler(self.emitter, self.contractions)
+        self.cells: dict[Any, tuple[Place, ...]] = {}
 
     def _bind(self, source: Any) -> None:
         """Match the arguments of the tensor function, its results, tables and dims with those of the tile function."""
@@ -96,12 +111,24 @@ class LaunchTiler:
             nest = self.schedule.nest(kept_nest_name(self.names[shared.root], number))
             if nest is not None:
                 found.update((op, (shared, nest)) for op in shared.places)
+        return found | self._kept_factors()
+
+    def _kept_factors(self) -> dict[Any, tuple[Shared, Nest]]:
+        """The factors of contractions that the schedule keeps in the cell."""
+        found: dict[Any, tuple[Shared, Nest]] = {}
+        for op in self.view.ops:
+            factors = factors_of(op) if op.name == "tw.fold" else None
+            for side in Operand if factors is not None else ():
+                nest = self.schedule.nest(factor_nest_name(self.names[op], side))
+                if factors is not None and nest is not None:
+                    thin, factor = factors.side(side)
+                    found[factor.owner.operation] = (kept_factor(op, factor, thin), nest)
         return found
 
     # ------------------------------------------------------------ the grid
 
     def build(self) -> None:
-        """One grid over the shared axes; every root in turn inside a cell."""
+        """One grid over the shared axes; every group of roots in turn inside a cell."""
         extents = [
             uniform(evaluate_affine(self.emitter, e, [], self.symbols)) for e in list(self.view.grid.extents.results)
         ]
@@ -113,9 +140,9 @@ class LaunchTiler:
         with self.emitter.inside(op, block):
             cells = [Linear(a, level=self.emitter.depth) for a in block.arguments]
             places = [self._cell_place(c, e, t) for c, e, t in zip(cells, extents, tiles, strict=True)]
-            for number, (root, result) in enumerate(self.view.roots):
-                with root.location:
-                    self._root(number, root, result, places)
+            for group in self._groups():
+                with group[0].op.location:
+                    self._group(group, places)
             with self.emitter.at(self.emitter.depth):
                 ods.create("tile.yield")
 
@@ -147,53 +174,68 @@ class LaunchTiler:
             raise InternalFault(f"the schedule of {self.schedule.launch} has no nest {name!r}")
         return nest
 
-    def _root(self, number: int, root: Any, result: int, cells: Sequence[Place]) -> None:
-        domain = tw.domain_of(root)
+    def _groups(self) -> list[tuple[Root, ...]]:
+        """The roots in order, those that are blocked alike together: one loop nest reads what they share once."""
+        groups: list[tuple[Root, ...]] = []
+        for number, (op, result) in enumerate(self.view.roots):
+            root = Root(number, op, result, self._nest(op))
+            if groups and self._alike(groups[-1], root):
+                groups[-1] = (*groups[-1], root)
+            else:
+                groups.append((root,))
+        return groups
+
+    def _alike(self, group: tuple[Root, ...], root: Root) -> bool:
+        """Whether a root has the points and the blocks of a group, and reads the contractions they share alike."""
+        first, positions = group[0], self.view.grid.positions
+        if positions[first.number] != positions[root.number] or _blocking(first) != _blocking(root):
+            return False
+        known = {c.fold: c.positions for other in group for c in contractions_of(other.op)}
+        return all(known.get(c.fold, c.positions) == c.positions for c in contractions_of(root.op))
+
+    def _group(self, group: tuple[Root, ...], cells: Sequence[Place]) -> None:
+        domain = tw.domain_of(group[0].op)
         places: dict[int, Place] = {}
-        for axis, position in enumerate(self.view.grid.positions[number]):
+        for axis, position in enumerate(self.view.grid.positions[group[0].number]):
             places[position] = cells[axis]
         for position in range(domain.parallel):
             if position not in places:
                 extent = uniform(evaluate_affine(self.emitter, domain.extents.results[position], [], self.symbols))
                 places[position] = Place(Linear(), extent, None)
-        nest = self._nest(root)
-        self._enter(nest, 0, root, domain, places, (number, result))
+        for root in group:
+            self.cells.update((c.fold, tuple(places[p] for p in c.positions)) for c in contractions_of(root.op))
+        self._enter(group, 0, domain, places)
         self.contractions.packed.clear()
 
-    def _enter(
-        self, nest: Nest, at: int, root: Any, domain: tw.Domain, places: dict[int, Place], target: tuple[int, int]
-    ) -> None:
-        """Open the nest's blocks from position ``at`` on, then compute the tile."""
+    def _enter(self, group: tuple[Root, ...], at: int, domain: tw.Domain, places: dict[int, Place]) -> None:
+        """Open the nest's blocks from position ``at`` on, then compute the tiles."""
+        nest = group[0].nest
         while at < len(nest.blocks) and nest.blocks[at].where is Where.GRID:
             at += 1
-        self._pack(nest, at, root, places)
+        self._pack(group, at, places)
         if at == len(nest.blocks):
-            self._enter_rest(nest, root, domain, places, target)
+            self._enter_rest(group, domain, places)
             return
         block = nest.blocks[at]
         position = domain.indices.index(block.index)
         if places[position].block == block.size:
-            self._enter(nest, at + 1, root, domain, places, target)
+            self._enter(group, at + 1, domain, places)
             return
 
         def body(inner: dict[int, Place]) -> None:
-            self._enter(nest, at + 1, root, domain, inner, target)
+            self._enter(group, at + 1, domain, inner)
 
         last = all(b.index != block.index for b in nest.blocks[at + 1 :])
         self._block_loop(places, position, block.size, last, body)
 
-    def _enter_rest(
-        self, nest: Nest, root: Any, domain: tw.Domain, places: dict[int, Place], target: tuple[int, int]
-    ) -> None:
+    def _enter_rest(self, group: tuple[Root, ...], domain: tw.Domain, places: dict[int, Place]) -> None:
         """Loop one by one over the indices that no block has brought down to their tile."""
         for position in range(domain.parallel):
-            size = nest.tile_size(domain.indices[position])
+            size = group[0].nest.tile_size(domain.indices[position])
             if places[position].block != size:
-                self._block_loop(
-                    places, position, size, True, lambda inner: self._enter_rest(nest, root, domain, inner, target)
-                )
+                self._block_loop(places, position, size, True, lambda inner: self._enter_rest(group, domain, inner))
                 return
-        self._compute(nest, root, domain, places, target)
+        self._compute(group, domain, places)
 
     def _block_loop(
         self, places: dict[int, Place], position: int, size: int, last: bool, body: Any
@@ -209,17 +251,18 @@ class LaunchTiler:
 
         self.emitter.loop(Linear(), place.count, size, (), step)
 
-    def _compute(
-        self, nest: Nest, root: Any, domain: tw.Domain, places: dict[int, Place], target: tuple[int, int]
-    ) -> None:
-        number, result = target
-        values = [self._tile_index(nest, domain, p, places[p]) for p in range(domain.parallel)]
+    def _compute(self, group: tuple[Root, ...], domain: tw.Domain, places: dict[int, Place]) -> None:
+        values = [self._tile_index(group[0].nest, domain, p, places[p]) for p in range(domain.parallel)]
         axes = tuple(sorted((a for v in values for a in v.axes), key=lambda a: (a.order, a.serial)))
-        if root.name == "tw.fold":
-            value = self._fold(root, tuple(values))[result]
-        else:
-            value = self.emitter.as_tile(self.evaluator.evaluate(tw.body_of(root), values)[result])
-        access.store(self.emitter, value, self.outputs[number], values, axes)
+        for root in group:
+            with root.op.location:
+                value = self._value(root, values)
+                access.store(self.emitter, value, self.outputs[root.number], values, axes)
+
+    def _value(self, root: Root, indices: Sequence[Linear]) -> Tile:
+        if root.op.name == "tw.fold":
+            return self._fold(root.op, tuple(indices))[root.result]
+        return self.emitter.as_tile(self.evaluator.evaluate(tw.body_of(root.op), indices)[root.result])
 
     def _tile_index(self, nest: Nest, domain: tw.Domain, position: int, place: Place) -> Linear:
         index = domain.indices[position]
@@ -231,17 +274,18 @@ class LaunchTiler:
 
     # ------------------------------------------------------------ packing
 
-    def _pack(self, nest: Nest, at: int, root: Any, places: Mapping[int, Place]) -> None:
-        """Pack the factors that the nest stages in front of the block at position ``at``."""
-        stages = [s for s in nest.stages if s.above == at]
+    def _pack(self, group: tuple[Root, ...], at: int, places: Mapping[int, Place]) -> None:
+        """Pack the factors that the nest stages in front of the block at position ``at``, each once."""
+        stages = [s for s in group[0].nest.stages if s.above == at]
         if not stages:
             return
-        for contracted in contractions_of(root):
-            fold, factors = contracted.fold, contracted.factors
+        contractions = {c.fold: c for root in group for c in contractions_of(root.op)}
+        for fold, contracted in contractions.items():
+            factors = contracted.factors
             bindings = tuple(places[p].start for p in contracted.positions)
             fold_nest = self._nest(fold, suffix=True)
             loops = self.folds.prepare(fold, fold_nest, bindings)
-            blocks = {k: self._block_of(nest, root, p, places[p]) for k, p in enumerate(contracted.positions)}
+            blocks = {k: self._block_of(group[0], p, places[p]) for k, p in enumerate(contracted.positions)}
             step = max(b.size for b in fold_nest.blocks)
             for stage in stages:
                 if stage.panel:
@@ -249,8 +293,8 @@ class LaunchTiler:
                 else:
                     self.contractions.step_staged.add(fold)
 
-    def _block_of(self, nest: Nest, root: Any, position: int, place: Place) -> BlockOf:
-        size = nest.tile_size(tw.domain_of(root).indices[position])
+    def _block_of(self, root: Root, position: int, place: Place) -> BlockOf:
+        size = root.nest.tile_size(tw.domain_of(root.op).indices[position])
         return BlockOf(place.start, place.count, place.block or 1, size)
 
     # ------------------------------------------------------------ values of the launch
@@ -306,7 +350,7 @@ class LaunchTiler:
             return None
         shared, nest = self.shared[op]
         by_place = dict(zip(shared.places[op], arguments, strict=True))
-        fixed = {p: v for p, v in by_place.items() if p not in shared.kept}
+        fixed = {p: by_place[p] for p in shared.fixed}
         if any(v.axes or not isinstance(v, Linear) for v in fixed.values()):
             return None
         subscripts = tuple(by_place[p] for p in shared.kept)
@@ -355,7 +399,7 @@ class LaunchTiler:
         indices = tw.domain_of(root).indices
         if len(bound) == len(shared.kept):
             here = {**fixed, **dict(zip(shared.kept, bound, strict=True))}
-            arguments = [here[p] for p in range(len(indices))]
+            arguments = [here.get(p, Linear()) for p in range(len(indices))]  # it depends on no other index
             value = self.evaluator.evaluate(tw.body_of(root), arguments, targets=[shared.op.results[0]])[0]
             axes = tuple(sorted((a for v in bound for a in v.axes), key=lambda a: (a.order, a.serial)))
             access.store(self.emitter, self.emitter.as_tile(value), buffer, bound, axes)
@@ -390,9 +434,22 @@ class LaunchTiler:
         nest = self._nest(op, suffix=True)
         loops = self.folds.prepare(op, nest, bindings)
         factors = factors_of(op)
+        if factors is not None and is_summed_in_cell(loops):
+            wide = self.cells[op][wide_position(loops)]
+            if wide.block is None:
+                raise InternalFault(f"the sums of {self.names[op]} are to be kept, but no cell bounds them")
+            return [self.sums.read(loops, factors, Cell(wide.start, wide.count, wide.block))]
         if factors is None or not _has_rows_and_columns(factors.rows, factors.columns, bindings):
             return self.folds.build(loops)
         return [self.contractions.build(loops, factors, max(b.size for b in nest.blocks))]
+
+
+def _blocking(root: Root) -> tuple[Any, ...]:
+    """The extents and the blocks of a root, with its indices by position."""
+    domain = tw.domain_of(root.op)
+    extents = tuple(str(extent) for extent in list(domain.extents.results)[: domain.parallel])
+    blocks = tuple((domain.indices.index(b.index), b.size, b.where) for b in root.nest.blocks)
+    return extents, blocks, root.nest.stages
 
 
 def _has_rows_and_columns(rows: Sequence[int], columns: Sequence[int], bindings: Sequence[Value]) -> bool:
@@ -415,18 +472,33 @@ def _below(left: Any, right: Any) -> Any:
 # ---------------------------------------------------------------- functions
 
 
-def tile_launch(source: Any, schedule: Schedule) -> Any:
-    """Build the tile function of the launch ``source`` at the current insertion point."""
+def tile_launch(source: Any, schedule: Schedule, suffix: str = "") -> Any:
+    """Build the tile function of the launch ``source`` at the current insertion point; its name ends in ``suffix``."""
     arguments, types = tile_signature(source)
-    target = func.FuncOp(functions.name_of(source), (types, [])).operation
+    target = func.FuncOp(functions.name_of(source) + suffix, (types, [])).operation
     functions.set_arguments(target, arguments, "tile")
     functions.set_dims(target, functions.dims_of(source, "tw"), "tile")
     target.attributes["tile.schedule"] = ir.StringAttr.get(str(schedule))
+    if schedule.when:
+        functions.set_condition(target, _condition(source, schedule.when))
     block = target.regions[0].blocks.append(*types)
     LaunchTiler(source, target, schedule).build()
     with ir.InsertionPoint(block):
         func.ReturnOp([])
     return target
+
+
+def _condition(source: Any, limits: Sequence[Limit]) -> functions.Condition:
+    """Limits on the grid indices of a launch, which its first result names, as extents over its dims."""
+    view = view_launch(source)
+    indices = tw.domain_of(view.roots[0][0]).indices
+    extents = dict(zip((indices[p] for p in view.grid.positions[0]), view.grid.extents.results, strict=True))
+    unknown = [limit.index for limit in limits if limit.index not in extents]
+    if unknown:
+        known = ", ".join(extents)
+        raise InternalFault(f"{functions.name_of(source)} has no grid index {unknown[0]!r}; it has {known}")
+    limited = ir.AffineMap.get(0, view.grid.extents.n_symbols, [extents[limit.index] for limit in limits])
+    return functions.Condition(limited, tuple(limit.most for limit in limits))
 
 
 def tile_signature(source: Any) -> tuple[list[functions.Argument], list[Any]]:

@@ -15,29 +15,40 @@ from tilewright.dialect import functions, ods
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.mlir import ir
 from tilewright.passes.schedule import Block, Nest, Operand, Schedule, Stage, Where
-from tilewright.passes.tile.contraction import Factors
-from tilewright.passes.tile.factors import factors_of, reads_of, unit_stride_index
+from tilewright.passes.tile.factors import Factors, factors_of, reads_of, unit_stride_index
 from tilewright.passes.tile.shared import LONG_OPS, Shared, shared_expressions
+
+OTHER_REGISTERS = 3
+"""Registers of a register tile that are no accumulators: a row of the right factor and a scalar of the left one."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the rule must know of a target: f32 lanes of a vector, and the tiles of a contraction.
+    """What the rule must know of a target: f32 lanes of a vector, vector registers, and the tiles of a contraction.
 
     With ``packs`` the tile is a register tile over packed panels (CPU); without, it is the tile of a cell whose factors
-    are staged step by step (GPU), ``wide_*`` where no matrix instruction takes the factors.
+    are staged step by step (GPU), ``wide_*`` where no matrix instruction takes the factors. ``thin_*``: up to how many
+    rows (or columns) a product is read in place, with lanes across the results or along the sum; then vectors of
+    results and steps of the sum in a tile, or sums in flight; and points of the wide index in a cell.
     """
 
     lanes: int = 8
     unroll: int = 4
     long_unroll: int = 2
+    registers: int = 16
     rows: int = 6
     columns: int = 16
     depth: int = 4
     row_block: int = 96
-    column_block: int = 256
+    column_block: int = 512
     cell_rows: int = 384
     cell_vectors: int = 1024
+    thin_across: int = 4
+    thin_along: int = 5
+    thin_vectors: int = 4
+    thin_steps: int = 4
+    thin_sums: int = 4
+    thin_cell: int = 2048
     packs: bool = True
     keeps: bool = True
     wide_rows: int = 64
@@ -107,6 +118,11 @@ def _takes_matrix_instructions(roots: Iterable[Any]) -> bool:
 def fold_nest_name(name: str) -> str:
     """The reduction loops of a fold have a nest of their own."""
     return f"{name}/fold"
+
+
+def factor_nest_name(name: str, side: Operand) -> str:
+    """A factor of a contraction that is computed once a cell has a nest of its own."""
+    return f"{name}/{side.value}"
 
 
 def kept_nest_name(name: str, number: int) -> str:
@@ -197,6 +213,7 @@ def _panel_nest(
     if row not in grid or column not in grid:
         return None
     outer = rows[-2] if len(rows) > 1 and rows[-2] in grid else None
+    width = _tile_columns(contraction.fold, machine)
     cells = {row: machine.cell_rows, column: machine.column_block}
     if outer is not None:
         cells = {outer: 8, row: machine.row_block, column: machine.column_block}
@@ -207,12 +224,19 @@ def _panel_nest(
     else:
         blocks.append(Block(domain.indices[row], machine.row_block, Where.LOOP))
     left_at = len(blocks)
-    blocks.append(Block(domain.indices[column], machine.columns, Where.LOOP))
+    blocks.append(Block(domain.indices[column], width, Where.LOOP))
     blocks.append(Block(domain.indices[row], machine.rows, Where.TILE))
-    blocks.append(Block(domain.indices[column], machine.columns, Where.TILE))
+    blocks.append(Block(domain.indices[column], width, Where.TILE))
     stages = (Stage(Operand.RIGHT, right_at), Stage(Operand.LEFT, left_at))
     reason = "a sum of products: register tiles over packed panels"
     return Nest(name, tuple(blocks), stages, reason)
+
+
+def _tile_columns(fold: Any, machine: Machine) -> int:
+    """Columns of a register tile: half as many where the accumulators of a wide type would not fit."""
+    bits = ir.RankedTensorType(fold.results[0].type).element_type.width
+    vectors = machine.rows * machine.columns * bits // (32 * machine.lanes)
+    return machine.columns if vectors + OTHER_REGISTERS <= machine.registers else machine.columns // 2
 
 
 def _block_nest(

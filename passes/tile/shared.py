@@ -13,6 +13,7 @@ from typing import Any
 from tilewright.dialect import ods
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.mlir import ir
+from tilewright.passes.tile.factors import index_uses
 
 LONG_OPS = frozenset(
     f"math.{name}" for name in ("exp", "exp2", "expm1", "log", "log2", "log1p", "tanh", "erf", "sin", "cos", "powf")
@@ -24,13 +25,15 @@ LONG_OPS = frozenset(
 class Shared:
     """One expression: the op that computes it in the body of ``root`` and the equal ones in bodies of folds.
 
-    ``kept`` are the positions of the root's indices that the fold reduces: the axes of the buffer. ``places`` maps
-    each op to the root's position of every index of its body.
+    ``kept`` are the positions of the root's indices that the fold reduces: the axes of the buffer; ``fixed`` are those
+    of the other indices that the expression depends on. ``places`` maps each op to the root's position of every index
+    of its body.
     """
 
     root: Any
     op: Any
     kept: tuple[int, ...]
+    fixed: tuple[int, ...]
     places: Mapping[Any, tuple[int, ...]]
 
 
@@ -57,8 +60,16 @@ def _shared_with_folds(root: Any) -> list[Shared]:
         theirs = {key: op for op, key in _keys(fold, mapping).items()}
         for op in _outermost([op for op, key in own.items() if key in theirs], own):
             places = {op: tuple(range(len(tw.domain_of(root).indices))), theirs[own[op]]: mapping}
-            found.append(Shared(root, op, mapping[parallel:], places))
+            found.append(Shared(root, op, mapping[parallel:], mapping[:parallel], places))
     return found
+
+
+def kept_factor(fold: Any, factor: Any, thin: tuple[int, ...]) -> Shared:
+    """A factor of a contraction as what the cell keeps: over the ``thin`` indices of its side and the summed ones."""
+    domain, used = tw.domain_of(fold), index_uses(tw.body_of(fold), factor)
+    kept = tuple(p for p in range(len(domain.indices)) if p in used and (p in thin or p >= domain.parallel))
+    op = factor.owner.operation
+    return Shared(fold, op, kept, tuple(sorted(used - set(kept))), {op: tuple(range(len(domain.indices)))})
 
 
 def _folds_read(root: Any) -> list[tuple[Any, tuple[int, ...]]]:

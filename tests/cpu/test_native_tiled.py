@@ -33,7 +33,7 @@ SHAPES = [1, 2, 5, 8, 13, 31, 33]
 
 
 class Tiled:
-    """One compiled launch and what its slots are."""
+    """One compiled launch, all variants of it, and what its slots are."""
 
     def __init__(self, case: launches.Case, machine: Machine, split: bool) -> None:
         with ods.session():
@@ -44,8 +44,7 @@ class Tiled:
             if split:
                 SplitEdges().run(tiled)
             passmanager.PassManager.parse("builtin.module(canonicalize,cse)").run(tiled.operation)
-            (function,) = functions.functions_of(tiled)
-            self.arguments = functions.arguments_of(function, "tile")
+            self.arguments = functions.arguments_of(functions.functions_of(tiled)[0], "tile")
             code = compile_native(tiled, host())
         self.library = cpu.NativeLibrary(code.object_bytes, code.launches)
 
@@ -53,11 +52,14 @@ class Tiled:
         dims = {d: random.Random(f"{seed}{d}").choice(SHAPES) for d in case.dims}
         inputs = case.inputs(np.random.default_rng(seed), dims)
         expected = case.expected(inputs, dims)
-        arrays = {a.name: self._array(a, inputs, expected) for a in self.arguments if a.role not in ("dim", "scalar")}
-        slots = [dims[a.name] if a.role == "dim" else arrays[a.name].ctypes.data for a in self.arguments]
-        cpu.launch(self.library.entries[case.name], cpu.Slots(slots))
-        for name, value in expected.items():
-            np.testing.assert_allclose(arrays[name], value, rtol=1e-5, atol=1e-5, err_msg=f"seed {seed}, dims {dims}")
+        tensors = [a for a in self.arguments if a.role not in ("dim", "scalar")]
+        for variant, entry in self.library.entries.items():
+            told = f"{variant}, seed {seed}, dims {dims}"
+            arrays = {a.name: self._array(a, inputs, expected) for a in tensors}
+            slots = [dims[a.name] if a.role == "dim" else arrays[a.name].ctypes.data for a in self.arguments]
+            cpu.launch(entry, cpu.Slots(slots))
+            for name, value in expected.items():
+                np.testing.assert_allclose(arrays[name], value, rtol=1e-5, atol=1e-5, err_msg=told)
 
     def _array(self, argument: functions.Argument, inputs: Any, expected: Any) -> Any:
         if argument.role == "in":

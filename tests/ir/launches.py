@@ -140,6 +140,36 @@ LINEAR = Case(
     lambda a, d: {"y": a["x"].astype(np.float64) @ a["w"].astype(np.float64).T + a["b"]},
 )
 
+# ---------------------------------------------------------------- a product that two results read
+
+
+def _twice() -> Any:
+    def body(x: Any, w: Any) -> Sequence[Any]:
+        (acc,) = tw.fold(
+            domain("ijk", MNK, MNK, 2), [FoldKind.ADD], lambda i, j, k: [arith.mulf(at(x, i, k), at(w, k, j))]
+        )
+        (square,) = tw.map_(domain("rc", MN, MNK), lambda i, j: [arith.mulf(at(acc, i, j), at(acc, i, j))])
+        return [acc, square]
+
+    arguments = [("x", ("M", "K"), "f32"), ("w", ("K", "N"), "f32")]
+    results = [("y", MN, "f32"), ("z", MN, "f32")]
+    return launch("twice", MNK, arguments, results, (["M", "N"], [[0, 1], [0, 1]]), body)
+
+
+TWICE = Case(
+    "twice",
+    MNK,
+    _twice,
+    lambda rng, d: {
+        "x": rng.normal(size=(d["M"], d["K"])).astype(np.float32),
+        "w": rng.normal(size=(d["K"], d["N"])).astype(np.float32),
+    },
+    lambda a, d: {
+        "y": a["x"].astype(np.float64) @ a["w"],
+        "z": (a["x"].astype(np.float64) @ a["w"]) ** 2,
+    },
+)
+
 # ---------------------------------------------------------------- a triangular sum (affine constraint)
 
 N2 = ("N", "N")
@@ -251,4 +281,4 @@ COLUMNS = Case(
     lambda a, d: {"y": a["x"].astype(np.float64).sum(axis=0)},
 )
 
-CASES = (SOFTMAX, LINEAR, TRIANGLE, LENGTHS, ARGMAX, SHIFT, COLUMNS)
+CASES = (SOFTMAX, LINEAR, TWICE, TRIANGLE, LENGTHS, ARGMAX, SHIFT, COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,8 @@ from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.interpret.tile import run_tile
 from tilewright.dialect.legality import check_level
 from tilewright.dialect.mlir import ir, passmanager
-from tilewright.passes.schedule import Block, Nest, Schedule, Where
+from tilewright.passes.schedule import Block, Limit, Nest, Schedule, Where
+from tilewright.passes.semantics import plan_of
 from tilewright.passes.tile.bounds import SplitEdges
 from tilewright.passes.tile.rule import Machine, default_schedule
 from tilewright.passes.tile.tile import TileLaunches
@@ -47,11 +49,11 @@ def clean(module: Any) -> None:
     passmanager.PassManager.parse("builtin.module(canonicalize,cse)").run(module.operation)
 
 
-def run(case: launches.Case, module: Any, seed: int) -> None:
+def run(case: launches.Case, module: Any, seed: int, order: Sequence[str] = ()) -> None:
     rng = np.random.default_rng(seed)
     dims = {d: random.Random(f"{seed}{d}").choice(SHAPES) for d in case.dims}
     inputs = case.inputs(rng, dims)
-    actual = run_tile(module, [case.name], inputs, dims, shuffle=seed)
+    actual = run_tile(module, order or plan_of(module), inputs, dims, shuffle=seed)
     for name, expected in case.expected(inputs, dims).items():
         np.testing.assert_allclose(actual[name], expected, rtol=1e-5, atol=1e-5, err_msg=f"seed {seed}, dims {dims}")
 
@@ -133,9 +135,82 @@ def test_a_bounded_fold_skips_whole_tiles() -> None:
 def test_the_schedule_stands_in_the_program() -> None:
     with ods.session():
         module = build(launches.LINEAR, SMALL)
-        (function,) = functions.functions_of(module)
+        function = functions.functions_of(module)[-1]
         text = ir.StringAttr(function.attributes["tile.schedule"]).value
         assert "stage right above" in text and "tile k=2" in text
+
+
+def test_each_variant_alone_means_what_the_launch_means() -> None:
+    """Conditions choose what is fast: every variant is right for every shape."""
+    with ods.session():
+        module = build(launches.LINEAR, SMALL)
+        names = plan_of(module)
+        assert names == ["linear_v1", "linear_v2", "linear"]
+        for function in functions.functions_of(module):
+            if functions.condition_of(function) is not None:
+                del function.attributes["tile.when"]
+            for seed in range(4):
+                run(launches.LINEAR, module, seed, [functions.name_of(function)])
+
+
+def test_the_interpreter_runs_the_variant_that_holds() -> None:
+    """The first variant is emptied: what it holds for is never written, everything else is."""
+    with ods.session():
+        module = build(launches.LINEAR, SMALL)
+        grid = next(op for op in _all_ops(functions.functions_of(module)[0]) if op.name == "tile.grid")
+        ods.erase(grid)
+        for rows in (1, SMALL.thin_along, SMALL.thin_along + 1):
+            dims = {"M": rows, "N": 9, "K": 3}
+            inputs = launches.LINEAR.inputs(np.random.default_rng(rows), dims)
+            written = ~np.isnan(run_tile(module, plan_of(module), inputs, dims)["y"])
+            assert written.all() if rows > SMALL.thin_along else not written.any()
+
+
+def test_variants_say_when_they_hold() -> None:
+    with ods.session():
+        module = build(launches.LINEAR, SMALL)
+        conditions = [functions.condition_of(function) for function in functions.functions_of(module)]
+        told = [None if c is None else (str(c.extents), c.most) for c in conditions]
+        assert told == [
+            ("()[s0, s1, s2] -> (s0)", (SMALL.thin_along,)),
+            ("()[s0, s1, s2] -> (s1)", (SMALL.thin_along,)),
+            None,
+        ]
+
+
+def test_given_schedules_of_one_launch_are_its_variants_and_the_last_must_hold_always() -> None:
+    with ods.session():
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            launch = launches.LINEAR.build()
+        general = default_schedule(launch, SMALL)
+        small = replace(general, when=(Limit("i", 3), Limit("j", 2)))
+        tiled = TileLaunches(SMALL, (small, general)).run(module)
+        assert plan_of(tiled) == ["linear_v1", "linear"]
+        with pytest.raises(InternalFault, match="no schedule of linear holds for every shape"):
+            TileLaunches(SMALL, (small,)).run(module)
+
+
+@pytest.mark.parametrize("cell", [1, 3, 8, 20])
+def test_sums_are_kept_for_cells_of_any_size(cell: int) -> None:
+    """Also for cells that are smaller than a tile of sums, or no multiple of one."""
+    loops = (Block("i", 2, Where.GRID), Block("j", cell, Where.GRID), Block("i", 1, Where.LOOP))
+    tile = Block("j", 2, Where.TILE)
+    square = tuple(replace(b, index={"i": "r", "j": "c"}[b.index]) for b in (*loops, tile))
+    sums = (Block("k", 3, Where.TILE), Block("j", 8, Where.TILE))
+    nests = (Nest("value", (*loops, tile)), Nest("value/fold", sums), Nest("value.2", square))
+    with ods.session():
+        module = build(launches.TWICE, SMALL, (Schedule("twice", nests),))
+        for seed in range(4):
+            run(launches.TWICE, module, seed)
+
+
+def test_results_that_are_blocked_alike_share_one_nest() -> None:
+    """Two results of one product: it is summed up once, not once for each."""
+    with ods.session():
+        module = build(launches.TWICE, SMALL, split=False)
+        contracts = [op for op in _all_ops(functions.functions_of(module)[-1]) if op.name == "tile.contract"]
+        assert len(contracts) == 1
 
 
 def test_a_schedule_without_a_nest_is_refused() -> None:

@@ -22,6 +22,7 @@ from tilewright.runtime.plan import (
     Plan,
     Table,
     Workspace,
+    chosen,
     plan_from_json,
 )
 from tilewright.runtime.sizes import Number, Operation, Symbol, ceil_div, size_from_json
@@ -49,6 +50,8 @@ def a_plan() -> Plan:
                 "k_0", (Operand("tensor", "x"), Operand("dim", "N")), (ceil_div(N, 128),), (128, 1, 1),
                 facts=("N % 8 == 0",), schedule="rows", sites=("x[i]",), shared_bytes=64,
             ),
+            Launch("k_1_v1", (), (N,), when=Operation("<=", (N, Number(2)))),
+            Launch("k_1", (), (N,)),
         ),
         types=(("T", "bf16"),),
         consts=(("causal", True), ("stride", 2)),
@@ -65,6 +68,25 @@ def test_plan_round_trip_and_text() -> None:
     assert plan_from_json(plan.to_json()) == plan
     assert plan_from_json(plan.to_json()).to_json() == plan.to_json()
     assert "launch k_0<((N + 127) // 128)>(x, N) if N % 8 == 0" in str(plan)
+    assert "launch k_1_v1<N>() when (N <= 2)" in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("dims", "names"),
+    [
+        ({"N": 1, "M": 1}, ["a_v1", "b", "c_v1"]),
+        ({"N": 2, "M": 1}, ["a_v2", "b", "c_v1"]),
+        ({"N": 3, "M": 9}, ["a", "b", "c"]),
+        ({"N": 0, "M": 9}, ["a_v1", "b", "c"]),
+    ],
+)
+def test_of_variants_the_first_that_holds_is_run(dims: dict[str, int], names: list[str]) -> None:
+    def limit(dim: str, most: int) -> Operation:
+        return Operation("<=", (Symbol(dim), Number(most)))
+
+    conditions = {"a_v1": limit("N", 1), "a_v2": limit("N", 2), "a": None, "b": None, "c_v1": limit("M", 4), "c": None}
+    launches = [Launch(name, (), (N,), when=condition) for name, condition in conditions.items()]
+    assert [launch.name for launch in chosen(launches, dims)] == names
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 2}', "nonsense"])

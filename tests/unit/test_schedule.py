@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilewright.passes.schedule import Block, Nest, Operand, Schedule, Stage, Where, check_nest, parse_schedule
+from tilewright.passes.schedule import Block, Limit, Nest, Operand, Schedule, Stage, Where, check_nest, parse_schedule
 
 names = st.sampled_from(["i", "j", "k", "n.1"])
 blocks = st.builds(Block, names, st.integers(1, 512), st.sampled_from(Where))
@@ -20,6 +20,7 @@ schedules = st.builds(
     warps=st.integers(0, 16),
     stages=st.integers(0, 8),
     order=st.sampled_from(["row", "grouped"]),
+    when=st.lists(st.builds(Limit, names, st.integers(0, 64))).map(tuple),
 )
 
 
@@ -34,6 +35,7 @@ def test_a_schedule_reads_back_what_it_prints(schedule: Schedule) -> None:
         ("", "starts with"),
         ("launch k\n  speed 3", "unknown schedule option 'speed'"),
         ("launch k\n  y: tile i=four", "cannot read 'tile i=four'"),
+        ("launch k\n  when i < 4", "cannot read the limit 'i < 4'"),
     ],
 )
 def test_bad_text_is_refused(text: str, told: str) -> None:
