@@ -82,3 +82,9 @@ def extreme(emitter: Emitter, value: Linear, sign: int) -> Linear:
     return Linear(value.base, value.constant + spread, (), value.level)
 
 
+def at_least(left: Any, right: Any) -> Any:
+    return arith.cmpi(arith.CmpIPredicate.sge, left, right)
+
+
+def below(left: Any, right: Any) -> Any:
+    return arith.cmpi(arith.CmpIPredicate.slt, left, right)

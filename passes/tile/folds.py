@@ -18,7 +18,7 @@ from tilewright.dialect import tile
 from tilewright.dialect.folds import Element, FoldKind, arity, init, merge
 from tilewright.dialect.mlir import arith, dialect, ir
 from tilewright.passes.schedule import Nest
-from tilewright.passes.tile.affine import evaluate_affine, extreme, uniform
+from tilewright.passes.tile.affine import at_least, below, evaluate_affine, extreme, uniform
 from tilewright.passes.tile.body import BodyEvaluator
 from tilewright.passes.tile.emitter import CELL, Emitter
 from tilewright.passes.tile.values import Axis, Linear, Tile, Value, axis_union
@@ -169,14 +169,14 @@ class FoldTiler:
         zero = self.emitter.as_tile(Linear())
         for expr in list(loops.domain.constraints.results):
             value = self.emitter.as_tile(evaluate_affine(self.emitter, expr, arguments, loops.symbols))
-            mask = self._both(mask, self.emitter.elementwise(_at_least, value, zero))
+            mask = self._both(mask, self.emitter.elementwise(at_least, value, zero))
         where = tw.block_of(loops.op, tw.WHERE)
         if where is not None:
             condition = self.evaluator.evaluate(where, arguments, active=mask)[0]
             mask = self._both(mask, self.emitter.as_tile(condition))
         for position, limit in loops.residual:
             value = self.emitter.as_tile(arguments[loops.domain.parallel + position // 2])
-            build = _at_least if position % 2 == 0 else _below
+            build = at_least if position % 2 == 0 else below
             mask = self._both(mask, self.emitter.elementwise(build, value, limit))
         return mask
 
@@ -231,13 +231,6 @@ def _element(type_: Any, unsigned: bool) -> Element:
     bits = 64 if isinstance(type_, ir.IndexType) else type_.width
     return Element(False, bits, unsigned)
 
-
-def _at_least(left: Any, right: Any) -> Any:
-    return arith.cmpi(arith.CmpIPredicate.sge, left, right)
-
-
-def _below(left: Any, right: Any) -> Any:
-    return arith.cmpi(arith.CmpIPredicate.slt, left, right)
 
 
 def _split(

@@ -19,7 +19,7 @@ from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.mlir import arith, func, ir
 from tilewright.passes.schedule import Limit, Nest, Operand, Schedule, Where
 from tilewright.passes.tile import access
-from tilewright.passes.tile.affine import evaluate_affine, uniform
+from tilewright.passes.tile.affine import at_least, below, evaluate_affine, uniform
 from tilewright.passes.tile.body import BodyEvaluator, ReadRequest
 from tilewright.passes.tile.contraction import ContractionTiler
 from tilewright.passes.tile.emitter import Emitter
@@ -336,8 +336,8 @@ class LaunchTiler:
                 continue
             value = self.emitter.as_tile(subscript)
             extent = self.emitter.as_tile(evaluate_affine(self.emitter, expr, [], self.symbols))
-            low = self.emitter.elementwise(_at_least, value, self.emitter.as_tile(Linear()))
-            high = self.emitter.elementwise(_below, value, extent)
+            low = self.emitter.elementwise(at_least, value, self.emitter.as_tile(Linear()))
+            high = self.emitter.elementwise(below, value, extent)
             both = self.emitter.elementwise(arith.andi, low, high)
             mask = both if mask is None else self.emitter.elementwise(arith.andi, mask, both)
         return mask
@@ -460,13 +460,6 @@ def _has_rows_and_columns(rows: Sequence[int], columns: Sequence[int], bindings:
 
     return varies(rows) and varies(columns) and all(isinstance(b, Linear) for b in bindings)
 
-
-def _at_least(left: Any, right: Any) -> Any:
-    return arith.cmpi(arith.CmpIPredicate.sge, left, right)
-
-
-def _below(left: Any, right: Any) -> Any:
-    return arith.cmpi(arith.CmpIPredicate.slt, left, right)
 
 
 # ---------------------------------------------------------------- functions
