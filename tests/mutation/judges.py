@@ -76,7 +76,7 @@ class Judge:
 
     name: str
     ask: Callable[[], None]
-    seconds: int = 20
+    seconds: int = 6
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def own_tests(file: str) -> Judge:
             code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *paths])
         assert code == 0, f"pytest: {code}"
 
-    return Judge("own tests", ask, 180)
+    return Judge("own tests", ask, 120)
 
 
 def _in_turn(*groups: Sequence[Judge]) -> list[Judge]:
