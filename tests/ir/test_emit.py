@@ -40,6 +40,19 @@ def test_a_reduction_is_a_fold_before_the_map_that_reads_it() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "stored"),
+    [("u8", 200, "-56"), ("u8", 255, "-1"), ("u8", 256, None), ("i8", -128, "-128"), ("i8", 128, None), ("i8", 1, "1")],
+)
+def test_a_guarded_read_holds_its_other_value_in_the_stored_type_where_it_fits(
+    dtype: str, value: int, stored: str | None
+) -> None:
+    with emitted(f"kernel k[N](x: {dtype}[N]) -> (y: i32[N]):\n    y[i] = (x[i - 1] else {value})\n") as module:
+        text = str(module)
+        assert ("arith.select" in text) is (stored is None)
+        assert stored is None or f"arith.constant {stored} : i8" in text
+
+
 def test_every_op_carries_the_place_of_its_text() -> None:
     with emitted("kernel twice[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = x[i] * 2\n") as module:
         function = module.body.operations[0].operation

@@ -135,6 +135,11 @@ PROGRAMS = (
             y[i] = sum[j in 0 .. len[i]](t[j])
             p[i] = i64(argmax[j](t[j] - x[i])) + sum[j](i64(t[j]))
     """,
+    """
+        kernel e[M, N](x: f32[M, N]) -> (y: f32[M, N]):
+            t[i: M, j: N] = x[i, j] + 1
+            y[i, j] = (t[i - 1, j + 1] else 7)
+    """,
 )
 
 

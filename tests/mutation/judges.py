@@ -52,6 +52,7 @@ OWN_TESTS: Mapping[str, tuple[str, ...]] = {
     ),
     "passes/tile/": (
         "tests/unit/test_schedule.py", "tests/ir/test_decisions.py", "tests/ir/test_tile_launches.py",
+        "tests/cpu/test_schedule_blocks.py",
     ),
     "passes/cpu/": (
         "tests/cpu/test_native_access.py", "tests/cpu/test_native_elementwise.py", "tests/cpu/test_native_kernels.py",
@@ -76,7 +77,7 @@ class Judge:
 
     name: str
     ask: Callable[[], None]
-    seconds: int = 20
+    seconds: int = 6
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def own_tests(file: str) -> Judge:
             code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *paths])
         assert code == 0, f"pytest: {code}"
 
-    return Judge("own tests", ask, 180)
+    return Judge("own tests", ask, 120)
 
 
 def _in_turn(*groups: Sequence[Judge]) -> list[Judge]:
