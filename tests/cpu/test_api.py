@@ -369,3 +369,16 @@ def test_errors_of_the_child_are_the_same_as_here() -> None:
     with pytest.raises(tw.SourceErrors) as caught:
         tw.compile("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[t] = x[t] + (y[t-1] else 0)\n")
     assert caught.value.diagnostics[0].code == "TW0901" and caught.value.diagnostics[0].span.line == 2
+
+
+@pytest.mark.parametrize(("start", "length"), [(-1, 64), (350, 64), (-1, 17), (390, 17), (399, 2)])
+def test_windows_that_leave_are_found_in_vectors_too(start: int, length: int) -> None:
+    """The subscript moves with the lanes, and whole vectors have no mask that could stand for the check."""
+    kernel = tw.jit(
+        "kernel k[M, N](x: f32[M], at: i32[M], z: f32[N]) -> (y: f32[M, N]):\n    y[i, j] = x[at[i] + j] + z[j]\n"
+    )
+    x, at, z = np.arange(400, dtype=np.float32), np.full(400, 3, np.int32), np.ones(length, np.float32)
+    np.testing.assert_array_equal(kernel(x, at, z)[7], x[3 : 3 + length] + 1)
+    at[5] = start
+    with pytest.raises(tw.TilewrightError, match="TW1015"):
+        kernel(x, at, z)

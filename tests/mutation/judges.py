@@ -52,7 +52,6 @@ OWN_TESTS: Mapping[str, tuple[str, ...]] = {
     ),
     "passes/tile/": (
         "tests/unit/test_schedule.py", "tests/ir/test_decisions.py", "tests/ir/test_tile_launches.py",
-        "tests/cpu/test_schedule_blocks.py",
     ),
     "passes/cpu/": (
         "tests/cpu/test_native_access.py", "tests/cpu/test_native_elementwise.py", "tests/cpu/test_native_kernels.py",

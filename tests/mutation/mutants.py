@@ -79,6 +79,14 @@ def find_code(code: CodeType, qualname: str) -> CodeType:
     raise LookupError(qualname)
 
 
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """``code`` and the code of every function that it makes."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes_in(constant)
+
+
 class _Replace(ast.NodeTransformer):
     def __init__(self, old: ast.AST, new: ast.AST | None) -> None:
         self.old, self.new = old, new

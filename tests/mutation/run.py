@@ -27,7 +27,7 @@ from types import FunctionType, ModuleType
 
 import tilewright
 from tests.mutation.judges import Judge, Judges, own_tests, prepared
-from tests.mutation.mutants import Mutant, mutants_of, mutated_code
+from tests.mutation.mutants import Mutant, codes_in, mutants_of, mutated_code
 
 FOLDERS = ("passes/tensor", "passes/tile", "passes/cpu", "passes/gpu", "passes/machine")
 EMITTERS = "compiler/emit*.py"
@@ -66,19 +66,20 @@ def module_of(file: str) -> ModuleType:
 
 
 def make(mutant: Mutant) -> None:
-    """Make the mistake in this process; ``LookupError`` where the function is not found."""
+    """Make the mistake in this process; ``LookupError`` where the function is not found.
+
+    Functions that it made before, when its module was imported, get the mistake too.
+    """
     module = module_of(mutant.file)
     source = (ROOT / mutant.file).read_text(encoding="utf-8")
     code = mutated_code(mutant, source, str(module.__file__))
-    found = [
-        f
-        for f in gc.get_objects()
-        if isinstance(f, FunctionType) and f.__module__ == module.__name__ and f.__qualname__ == mutant.function
-    ]
-    if not found:
+    codes = {(one.co_qualname, one.co_firstlineno): one for one in codes_in(code)}
+    functions = [f for f in gc.get_objects() if isinstance(f, FunctionType) and f.__module__ == module.__name__]
+    found = [f for f in functions if (f.__code__.co_qualname, f.__code__.co_firstlineno) in codes]
+    if not any(f.__qualname__ == mutant.function for f in found):
         raise LookupError(mutant.function)
     for function in found:
-        function.__code__ = code
+        function.__code__ = codes[function.__code__.co_qualname, function.__code__.co_firstlineno]
 
 
 def judged(mutant: Mutant | None, judges: Sequence[Judge]) -> Verdict:
