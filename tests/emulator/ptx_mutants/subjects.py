@@ -1,0 +1,260 @@
+"""The kernels that are broken: every fixture, and kernels of this compiler. Each knows how to launch and to judge itself.
+
+Data is random, outputs start as NaN, and shapes are small but ragged, with enough steps that each slot of a pipeline is
+used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from tests.emulator.sm80 import artifact, case_of, facts_for
+from tilewright.runtime.emulator import Module, Report, TensorMap, Uninitialised, launch
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+Sizes = tuple[int, ...]
+
+
+@dataclass
+class Prepared:
+    """Arguments of one launch and the judge of what it leaves behind."""
+
+    grid: Sizes
+    block: Sizes
+    args: list[Any]
+    right: Callable[[], bool]
+    shared_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kernel under test.
+
+    Attributes:
+        text: makes the PTX; ``prepare`` makes fresh arguments of some sizes.
+        sizes: the launches that every mutant gets, the one that kills most first.
+    """
+
+    name: str
+    text: Callable[[], str]
+    entry: str
+    prepare: Callable[[np.random.Generator, Sizes], Prepared]
+    sizes: tuple[Sizes, ...] = field(default=((),))
+
+    def run(self, module: Module, seed: int, sizes: Sizes, alter: Any = None, **options: Any) -> tuple[Report, bool]:
+        """Launch with fresh data; the report, and whether the results are right. ``alter`` edits the arguments."""
+        prepared = self.prepare(np.random.default_rng(seed), sizes)
+        args = prepared.args if alter is None else alter(prepared.args)
+        report = launch(
+            module, self.entry, prepared.grid, prepared.block, shared_bytes=prepared.shared_bytes, args=args, seed=seed,
+            **options,
+        )  # fmt: skip
+        return report, report.completed and prepared.right()
+
+
+def close(actual: Any, exact: Any, scale: Any, units: float, eps: float = 2.0**-24) -> bool:
+    """Whether each value is within ``units`` roundings of ``scale`` of the exact one; NaN is not."""
+    return bool((np.abs(actual.astype(np.float64) - exact) <= units * eps * scale + 1e-30).all())
+
+
+def empty(shape: Any, dtype: Any = np.float32) -> Any:
+    return np.full(shape, np.nan, dtype)
+
+
+def tiled_matmul(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    m, n, k = sizes
+    a, b = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
+    c = empty((m, n))
+    wide = a.astype(np.float64), b.astype(np.float64)
+
+    def right() -> bool:
+        return close(c, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), 20)
+
+    return Prepared((-(-n // 64), -(-m // 64)), (256,), [a, b, Uninitialised(c), m, n, k], right)
+
+
+def softmax_of(x: Any) -> Any:
+    powers = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def row_softmax(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    x = (4 * rng.normal(size=sizes) + 100).astype(np.float32)
+    y, exact = empty(sizes), softmax_of(x)
+    return Prepared(
+        (-(-sizes[0] // 2),), (64,), [x, Uninitialised(y), *sizes], lambda: close(y, exact, exact, 60)
+    )
+
+
+def collatz(value: int) -> int:
+    steps = 0
+    while value != 1:
+        value = 3 * value + 1 if value & 1 else value // 2
+        steps += 1
+        if steps > 300:
+            break
+    return {0: steps + 10, 3: steps * 3, 5: steps ^ 0x55}.get(steps & 7, steps - 1)
+
+
+def divergent(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    """Small values, so that each kind of step count occurs in few steps."""
+    values = rng.integers(1, 200, sizes[0]).astype(np.int32)
+    output, histogram = np.full(sizes[0], -1, np.int32), np.zeros(16, np.int32)
+    exact = np.array([collatz(int(value)) for value in values])
+
+    def right() -> bool:
+        counts = np.bincount(exact & 15, minlength=16)
+        return bool((output == exact).all() and (histogram == counts).all())
+
+    return Prepared((2,), (64,), [values, Uninitialised(output), sizes[0], histogram], right)
+
+
+def split_sum(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    """Integers, so that every order of additions gives the same sum."""
+    count, ctas = sizes
+    values = rng.integers(-500, 500, count).astype(np.float32)
+    partial, ticket, output = empty(ctas), np.zeros(1, np.uint32), empty(1)
+    rows = np.pad(values, (0, -count % (128 * ctas))).reshape(-1, ctas, 128)
+
+    def right() -> bool:
+        return bool((partial == rows.sum((0, 2))).all() and ticket[0] == ctas and output[0] == values.sum())
+
+    args = [values, Uninitialised(partial), ticket, Uninitialised(output), count]
+    return Prepared((ctas,), (128,), args, right)
+
+
+def grid_barrier(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    values, result = (np.full(sizes[0], -1, np.int32) for _ in range(2))
+    arrived = np.zeros(1, np.uint32)
+    expected = (np.arange(sizes[0]) + 1) % sizes[0] * 7 + 1
+
+    def right() -> bool:
+        return bool((result == expected).all() and arrived[0] == sizes[0])
+
+    return Prepared((sizes[0],), (64,), [Uninitialised(values), Uninitialised(result), arrived], right)
+
+
+def helper_call(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    x = rng.normal(size=32).astype(np.float32)
+    exact = 2 * x
+    return Prepared((1,), (32,), [x, 32, 0], lambda: bool((x == exact).all()))
+
+
+def mma_pipeline(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    m, n, k = sizes
+    a, b = (rng.normal(size=shape).astype(ml_dtypes.bfloat16) for shape in ((m, k), (k, n)))
+    c = empty((m, n))
+    wide = a.astype(np.float64), b.astype(np.float64)
+
+    def right() -> bool:
+        return close(c, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), 20)
+
+    return Prepared((-(-n // 64), -(-m // 64)), (128,), [a, b, Uninitialised(c), m, n, k], right)
+
+
+def specialised(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    m, n, k = sizes
+    a, b = (rng.normal(size=shape).astype(np.float16) for shape in ((m, k), (n, k)))
+    c = empty((m, n))
+    maps = [TensorMap.tiled(a, box=(64, 128), swizzle=128), TensorMap.tiled(b, box=(64, 64), swizzle=128)]
+    wide = a.astype(np.float64), b.astype(np.float64).T
+
+    def right() -> bool:
+        return close(c, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), 20)
+
+    args = [*maps, Uninitialised(c), m, n, k]
+    return Prepared((-(-n // 64), -(-m // 128)), (384,), args, right, 3 * 24576 + 48)
+
+
+def cluster_sum(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    count, ctas = sizes
+    values = rng.integers(-500, 500, count).astype(np.float32)
+    output = empty(ctas // 4)
+    rows = np.pad(values, (0, -count % (128 * ctas))).reshape(-1, ctas // 4, 512)
+
+    def right() -> bool:
+        return bool((output == rows.sum((0, 2))).all())
+
+    return Prepared((ctas,), (128,), [values, Uninitialised(output), count], right)
+
+
+def tile_add(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    x = rng.normal(size=sizes).astype(np.float32)
+    y, amount = empty(sizes), np.float32(rng.normal())
+    maps = [TensorMap.tiled(array, box=(32, 32)) for array in (x, y)]
+    grid = -(-sizes[1] // 32), -(-sizes[0] // 32)
+    return Prepared(grid, (64,), [*maps, amount], lambda: bool((y == x + amount).all()))
+
+
+def own_softmax(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    x = (4 * rng.normal(size=sizes) + 100).astype(np.float32)
+    y, exact, status = empty(sizes), softmax_of(x), np.zeros(1, np.int64)
+    plan = artifact(case_of("softmax"), "f32").plan.launches[0]
+    args = [x, Uninitialised(y), *map(np.int64, sizes), status]
+
+    def right() -> bool:
+        return not status[0] and close(y, exact, exact, 60)
+
+    return Prepared((sizes[0],), plan.block, args, right, plan.shared_bytes)
+
+
+MATMUL_SIZES = {"M": 144, "N": 80, "K": 240}
+
+
+def own_matmul(rng: np.random.Generator, sizes: Sizes) -> Prepared:
+    m, n, k = sizes
+    a, b = (rng.normal(size=shape).astype(ml_dtypes.bfloat16) for shape in ((m, k), (k, n)))
+    y, status = empty((m, n), ml_dtypes.bfloat16), np.zeros(1, np.int64)
+    wide = a.astype(np.float64), b.astype(np.float64)
+    plan = _own_matmul().plan.launches[0]
+    args = [a, b, Uninitialised(y), *map(np.int64, sizes), status]
+
+    def right() -> bool:
+        exact = wide[0] @ wide[1]
+        bound = 2.0**-8 * np.abs(exact) + 20 * 2.0**-24 * (np.abs(wide[0]) @ np.abs(wide[1]))
+        return not status[0] and close(y, exact, bound, 1, 1)
+
+    return Prepared((-(-m // 128) * -(-n // 128),), plan.block, args, right, plan.shared_bytes)
+
+
+def _own_matmul() -> Any:
+    case = case_of("matmul")
+    return artifact(case, "bf16", facts_for(case, MATMUL_SIZES))
+
+
+@lru_cache(maxsize=8)
+def fixture(name: str) -> str:
+    return (FIXTURES / f"{name}.ptx").read_text()
+
+
+def _fixed(name: str, file: str, prepare: Callable[..., Prepared], *sizes: Sizes, entry: str = "") -> Subject:
+    return Subject(name, lambda: fixture(file), entry or name, prepare, sizes or ((),))
+
+
+SUBJECTS = (
+    _fixed("tiled_matmul", "basic", tiled_matmul, (70, 66, 40), (3, 5, 0)),
+    _fixed("row_softmax", "basic", row_softmax, (5, 77), (3, 136)),
+    _fixed("divergent", "basic", divergent, (100,)),
+    _fixed("split_sum", "basic", split_sum, (1000, 6)),
+    _fixed("grid_barrier", "basic", grid_barrier, (5,)),
+    _fixed("helper_call", "basic", helper_call, entry="faults"),
+    _fixed("mma_pipeline", "pipeline", mma_pipeline, (72, 72, 264)),
+    _fixed("specialised", "hopper", specialised, (100, 72, 456)),
+    _fixed("cluster_sum", "hopper", cluster_sum, (1500, 8)),
+    _fixed("tile_add", "hopper", tile_add, (50, 40)),
+    Subject(
+        "own_softmax", lambda: artifact(case_of("softmax"), "f32").code["ptx"].decode(), "softmax_0", own_softmax,
+        ((5, 200), (2, 37)),
+    ),
+    Subject(
+        "own_matmul", lambda: _own_matmul().code["ptx"].decode(), "matmul_0", own_matmul,
+        (tuple(MATMUL_SIZES.values()),),
+    ),
+)  # fmt: skip
