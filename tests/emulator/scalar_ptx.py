@@ -32,7 +32,7 @@ def dtype(kind: str) -> Any:
 
 def execute(body: str, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str]) -> list[Array]:
     """Run ``body`` once per element; it names inputs a0, a1, ... and outputs o0, o1, ... ."""
-    given = [np.ascontiguousarray(np.asarray(values).astype(dtype(kind))) for kind, values in inputs]
+    given = [_array(kind, values) for kind, values in inputs]
     count = len(given[0])
     padding = -count % min(BLOCK, max(count, 1))
     arrays = [np.concatenate([array, np.repeat(array[-1:], padding)]) for array in given]
@@ -42,6 +42,11 @@ def execute(body: str, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str]
     report = launch(Module.parse(text), "k", (len(arrays[0]) // block,), (block,), args=arrays, check=("memory",))
     assert report.findings == [], [str(finding) for finding in report.findings]
     return [array[:count] for array in arrays[len(inputs) :]]
+
+
+def _array(kind: str, values: Any) -> Array:
+    """Values of a type; arrays of another type are converted, lists must fit."""
+    return np.ascontiguousarray(values.astype(dtype(kind)) if isinstance(values, np.ndarray) else np.array(values, dtype(kind)))
 
 
 def _kernel(body: str, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str], arrays: list[Array]) -> str:
