@@ -22,7 +22,9 @@ from typing import Any
 
 from tests.emulator.ptx_mutants.edits import edits
 from tests.emulator.ptx_mutants.equivalent import argument
+from tests.emulator.ptx_mutants.infection import watched
 from tests.emulator.ptx_mutants.subjects import SUBJECTS, Subject
+
 from tilewright.runtime.emulator import Module, TensorMap
 from tilewright.runtime.emulator.action import Source
 from tilewright.runtime.emulator.blocks import Block
@@ -173,10 +175,21 @@ def killed(mutant: Mutant) -> str | None:
     return None
 
 
+UNTOUCHED = "the statement gives the original's value in every launch (watched)"
+
+
+def excuse(mutant: Mutant) -> str | None:
+    """Why a survivor is equivalent, or None."""
+    line = watched(mutant.original, mutant.changed) if mutant.line else None
+    if line is not None and killed(replace(mutant, changed=line)) is None:
+        return UNTOUCHED
+    return argument(mutant.subject.name, mutant.kind, mutant.original, mutant.changed)
+
+
 def judged(chosen: Iterable[Mutant]) -> Iterator[Verdict]:
     for mutant in chosen:
         how = killed(mutant)
-        yield Verdict(mutant, how, None if how else argument(mutant.subject.name, mutant.kind, mutant.original, mutant.changed))
+        yield Verdict(mutant, how, None if how else excuse(mutant))
 
 
 def choose(sample: int | None, seed: int, only: str = "", kind: str = "") -> list[Mutant]:
@@ -230,7 +243,9 @@ def main() -> None:
         verdicts.append(verdict)
         m = verdict.mutant
         if log is not None:
-            log.write(json.dumps([m.subject.name, m.kind, m.line, m.original, m.changed, verdict.how, verdict.reason]) + "\n")
+            log.write(
+                json.dumps([m.subject.name, m.kind, m.line, m.original, m.changed, verdict.how, verdict.reason]) + "\n"
+            )
             log.flush()
         if verdict.how is None:
             print(f"survivor {m} | {verdict.reason or ''}", flush=True)

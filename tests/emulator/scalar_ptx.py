@@ -46,7 +46,9 @@ def execute(body: str, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str]
 
 def _array(kind: str, values: Any) -> Array:
     """Values of a type; arrays of another type are converted, lists must fit."""
-    return np.ascontiguousarray(values.astype(dtype(kind)) if isinstance(values, np.ndarray) else np.array(values, dtype(kind)))
+    return np.ascontiguousarray(
+        values.astype(dtype(kind)) if isinstance(values, np.ndarray) else np.array(values, dtype(kind))
+    )
 
 
 def _kernel(body: str, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str], arrays: list[Array]) -> str:

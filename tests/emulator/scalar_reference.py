@@ -76,7 +76,10 @@ class Binary:
 
     def decode(self, code: int) -> Value:
         code >>= self.shift
-        sign, magnitude = code >> (self.exponent + self.mantissa) & 1, code & ((1 << (self.exponent + self.mantissa)) - 1)
+        sign, magnitude = (
+            code >> (self.exponent + self.mantissa) & 1,
+            code & ((1 << (self.exponent + self.mantissa)) - 1),
+        )
         if magnitude > self.largest:
             return Value(sign, None) if self.infinite and magnitude == self.infinity else NAN
         field, fraction = magnitude >> self.mantissa, magnitude & ((1 << self.mantissa) - 1)

@@ -28,7 +28,9 @@ def codes(kind: str, count: int = 1500) -> Array:
         return np.arange(1 << form.width, dtype=f"u{form.width // 8}")
     print("seed", SEED)
     rng = np.random.default_rng(SEED)
-    exponents = np.array([0, 1, form.bias - 1, form.bias, form.bias + 1, form.bias + 31, 2 * form.bias, 2 * form.bias + 1])
+    exponents = np.array(
+        [0, 1, form.bias - 1, form.bias, form.bias + 1, form.bias + 31, 2 * form.bias, 2 * form.bias + 1]
+    )
     mantissas = np.array([0, 1, (1 << form.mantissa) - 1, 1 << (form.mantissa - 1), (1 << (form.mantissa - 1)) + 1])
     corners = (exponents[:, None] << form.mantissa | mantissas).reshape(-1)
     near = rng.integers(form.bias - 40, form.bias + 70, count) << form.mantissa
@@ -72,7 +74,15 @@ def clamped(value: Value) -> Value:
 
 # -- between floats ---------------------------------------------------------------------------------------------------
 
-NARROWING = [("f16", "f32"), ("f16", "f64"), ("f32", "f64"), ("bf16", "f32"), ("bf16", "f64"), ("bf16", "f16"), ("f16", "bf16")]
+NARROWING = [
+    ("f16", "f32"),
+    ("f16", "f64"),
+    ("f32", "f64"),
+    ("bf16", "f32"),
+    ("bf16", "f64"),
+    ("bf16", "f16"),
+    ("f16", "bf16"),
+]
 WIDENING = [("f32", "f16"), ("f64", "f16"), ("f64", "f32"), ("f32", "bf16"), ("f64", "bf16")]
 
 
@@ -94,7 +104,9 @@ def test_widening_floats(target: str, kind: str) -> None:
     assert np.isnan(found[~numbers].view(f"f{form.width // 8}")).all()
 
 
-@pytest.mark.parametrize(("target", "kind"), [("f16", "f32"), ("f32", "f64"), ("f32", "f32"), ("f32", "f16"), ("f64", "f64")])
+@pytest.mark.parametrize(
+    ("target", "kind"), [("f16", "f32"), ("f32", "f64"), ("f32", "f32"), ("f32", "f16"), ("f64", "f64")]
+)
 def test_saturation_to_the_unit_interval(target: str, kind: str) -> None:
     form = FORMATS[target]
     rounding = "rn." if FORMATS[kind].width > form.width else "rni." if target == kind else ""
@@ -114,7 +126,9 @@ def test_rounding_to_whole_floats(kind: str, mode: str) -> None:
     assert np.isnan(found[~numbers].view(f"f{form.width // 8}")).all()
 
 
-@pytest.mark.parametrize(("target", "kind"), [("f16", "f32"), ("f32", "f64"), ("f64", "f32"), ("f32", "f16"), ("s32", "f32")])
+@pytest.mark.parametrize(
+    ("target", "kind"), [("f16", "f32"), ("f32", "f64"), ("f64", "f32"), ("f32", "f16"), ("s32", "f32")]
+)
 def test_flushing_of_subnormals(target: str, kind: str) -> None:
     mode = "rn." if target in ("f16", "f32") and kind != "f16" else "rpi." if target == "s32" else ""
     width = FORMATS[target].width if target in FORMATS else 32
@@ -133,8 +147,8 @@ def test_flushing_of_subnormals(target: str, kind: str) -> None:
 # -- formats with their own modes -------------------------------------------------------------------------------------
 
 SPECIAL_MODES = [
-    ("f16", "rn.relu"), ("f16", "rz.relu"), ("f16", "rn.satfinite"), ("f16", "rz.satfinite"), ("f16", "rn.relu.satfinite"),
-    ("bf16", "rn.relu"), ("bf16", "rz.relu"), ("bf16", "rn.satfinite"), ("bf16", "rz.satfinite"),
+    ("f16", "rn.relu"), ("f16", "rz.relu"), ("f16", "rn.satfinite"), ("f16", "rz.satfinite"),
+    ("f16", "rn.relu.satfinite"), ("bf16", "rn.relu"), ("bf16", "rz.relu"), ("bf16", "rn.satfinite"), ("bf16", "rz.satfinite"),
     ("bf16", "rn.relu.satfinite"), ("tf32", "rna"), ("tf32", "rna.satfinite"), ("tf32", "rn"), ("tf32", "rz"),
     ("tf32", "rn.relu"), ("tf32", "rz.relu"), ("tf32", "rn.satfinite"), ("tf32", "rz.satfinite"),
 ]  # fmt: skip

@@ -42,10 +42,15 @@ def random_codes(kind: str, count: int, seed: int, spread: int = 20) -> list[int
     fraction = rng.integers(0, 1 << form.mantissa, count)
     fraction[::3] &= ~((1 << (form.mantissa // 2)) - 1)
     sign = rng.integers(0, 2, count)
-    return [int(s) << (form.width - 1) | int(e) << form.mantissa | int(f) for s, e, f in zip(sign, exponent, fraction, strict=True)]
+    return [
+        int(s) << (form.width - 1) | int(e) << form.mantissa | int(f)
+        for s, e, f in zip(sign, exponent, fraction, strict=True)
+    ]
 
 
-def check(opcode: str, kind: str, columns: Sequence[Sequence[int]], reference: Callable[..., Value], mode: str = "rn") -> None:
+def check(
+    opcode: str, kind: str, columns: Sequence[Sequence[int]], reference: Callable[..., Value], mode: str = "rn"
+) -> None:
     """Compare with the rounded reference; the reference of a NaN input is NaN unless it says otherwise."""
     print("seed", SEED)
     form = FORMATS[kind]
@@ -299,7 +304,11 @@ def _series(x: Fraction, first: int) -> Fraction:
     square, k = int(x * x * scale), first
     while term:
         value += term
-        term = -term * square // ((k + 1) * (k + 2) * scale) if term > 0 else -(term * square) // ((k + 1) * (k + 2) * scale)
+        term = (
+            -term * square // ((k + 1) * (k + 2) * scale)
+            if term > 0
+            else -(term * square) // ((k + 1) * (k + 2) * scale)
+        )
         k += 2
         if abs(term) <= 1:
             break
@@ -315,7 +324,9 @@ def _hyperbolic_tangent(x: Fraction) -> Fraction:
         return Fraction((power - 1) / (power + 1))
 
 
-def _of(function: Callable[[Fraction], Fraction], at_zero: Value | None, infinite: Callable[[int], Value]) -> Callable[[Value], Value]:
+def _of(
+    function: Callable[[Fraction], Fraction], at_zero: Value | None, infinite: Callable[[int], Value]
+) -> Callable[[Value], Value]:
     def reference(x: Value) -> Value:
         if x.nan:
             return NAN

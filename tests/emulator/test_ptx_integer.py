@@ -193,7 +193,9 @@ def test_lop3_with_every_table() -> None:
 @pytest.mark.parametrize("mode", ["wrap", "clamp"])
 @pytest.mark.parametrize("direction", ["l", "r"])
 def test_funnel_shifts_by_any_amount(direction: str, mode: str) -> None:
-    rows = [(x, y, n) for x, y in zip(integers("b32", 19, 20), integers("b32", 20, 20)[::-1], strict=True) for n in AMOUNTS]
+    rows = [
+        (x, y, n) for x, y in zip(integers("b32", 19, 20), integers("b32", 20, 20)[::-1], strict=True) for n in AMOUNTS
+    ]
 
     def shifted(x: int, y: int, n: int) -> int:
         n = n & 31 if mode == "wrap" else min(n, 32)
@@ -201,9 +203,7 @@ def test_funnel_shifts_by_any_amount(direction: str, mode: str) -> None:
         return (pair << n >> 32 if direction == "l" else pair >> n) & 0xFFFFFFFF
 
     columns = [list(column) for column in zip(*rows, strict=True)]
-    found = apply(
-        f"shf.{direction}.{mode}.b32", [("b32", columns[0]), ("b32", columns[1]), ("u32", columns[2])], "b32"
-    )
+    found = apply(f"shf.{direction}.{mode}.b32", [("b32", columns[0]), ("b32", columns[1]), ("u32", columns[2])], "b32")
     assert found.tolist() == [shifted(*row) for row in rows]
 
 
@@ -221,7 +221,9 @@ def test_dot_products_of_bytes(left: str, right: str) -> None:
     signs = left[0] == "s", right[0] == "s"
 
     def dot(x: int, y: int, z: int) -> int:
-        return sum(p * q for p, q in zip(parts(x, 8, 4, signs[0]), parts(y, 8, 4, signs[1]), strict=True)) + z & 0xFFFFFFFF
+        return (
+            sum(p * q for p, q in zip(parts(x, 8, 4, signs[0]), parts(y, 8, 4, signs[1]), strict=True)) + z & 0xFFFFFFFF
+        )
 
     assert apply(f"dp4a.{left}.{right}", given, "b32").tolist() == [dot(*row) for row in zip(a, b, c, strict=True)]
 

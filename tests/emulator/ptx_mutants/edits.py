@@ -151,7 +151,9 @@ def _split_atomic(s: Statement) -> str:
     body = f".reg .b{width} was, now; ld{space}.b{width} was, {place}; add.{kind} now, was, {value}; "
     result = f"mov.b{width} {s.operands[0]}, was; " if s.root == "atom" else ""
     if s.guard:
-        return "{ " + body.replace("; ", f"; {s.guard} ", 1) + f"{s.guard} st{space}.b{width} {place}, now; {result}" + "}"
+        return (
+            "{ " + body.replace("; ", f"; {s.guard} ", 1) + f"{s.guard} st{space}.b{width} {place}, now; {result}" + "}"
+        )
     return "{ " + body + f"st{space}.b{width} {place}, now; " + result + "}"
 
 
@@ -343,7 +345,9 @@ def _signed(value: int) -> int:
 
 def deletions(s: Statement) -> Iterator[Edit]:
     """Data that is not loaded, stored, copied or multiplied."""
-    copies = s.root == "cp" and "commit" not in s.opcode and "wait" not in s.opcode and "mbarrier.arrive" not in s.opcode
+    copies = (
+        s.root == "cp" and "commit" not in s.opcode and "wait" not in s.opcode and "mbarrier.arrive" not in s.opcode
+    )
     effect = s.root in ("ld", "st", "atom", "red", "mma", "ldmatrix", "stmatrix") or s.opcode.startswith("wgmma.mma")
     if (copies or effect) and not s.opcode.startswith("ld.param"):
         yield "delete", ";"

@@ -1,4 +1,132 @@
-"""Survivors that change nothing a program may rely on, each with its argument."""
+"""Survivors that change nothing a program may rely on, each class with the argument and the pattern that recognises it.
+
+What never makes a difference to the registers is recognised by ``infection``; here is what does, and does not matter.
+"""
+
 from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Equivalent mutants of some kernels: patterns of the class, of the original statement and of the changed one."""
+
+    subjects: str
+    kind: str
+    original: str
+    reason: str
+    changed: str = ""
+
+    def covers(self, subject: str, kind: str, original: str, changed: str) -> bool:
+        return (
+            subject in self.subjects.split()
+            and re.fullmatch(self.kind, kind) is not None
+            and re.search(self.original, original) is not None
+            and re.search(self.changed, changed) is not None
+        )
+
+
+RULES = (
+    # -- synchronisation that something else gives as well
+    Rule(
+        "mma_pipeline own_matmul", "sync-commit-delete", r"cp\.async\.commit_group",
+        "the copies join the next group, which the same waits cover",
+    ),
+    Rule(
+        "specialised", "sync-fence-delete", r"fence\.(mbarrier_init|proxy\.async)",
+        "two fences follow the same writes to the mbarriers; either orders them",
+    ),
+    Rule(
+        "specialised", "sync-fence-delete", r"wgmma\.fence",
+        "between two products of a loop only wgmma itself touches the accumulators",
+    ),
+    Rule(
+        "split_sum", "sync-barrier-delete", r"bar\.sync",
+        "the last step of the tree belongs to thread 0, which alone reads its result",
+    ),
+    Rule("grid_barrier", "sync-barrier-delete", r"bar\.sync", "thread 0 alone waits for the grid and reads"),
+    Rule(
+        "split_sum", "sync-weaker", r"ld\.volatile",
+        "ticket and fence already order the loads after the stores they read",
+    ),
+    # -- one thread as good as another, or all of them
+    Rule(
+        "cluster_sum grid_barrier", "immediate|comparison-opposite", r"setp\.ne\.s32\s+%p[189], %r\w+, 0",
+        "another thread, or each of them, stores the same values at the same places",
+    ),
+    Rule(
+        "cluster_sum grid_barrier", "guard-(never|negate)", r"^@%p[189] bra",
+        "another thread, or each of them, stores the same values at the same places",
+    ),
+    Rule("tile_add", "immediate", r"setp\.ne\.s32\s+%p1, %r45, 0", "thread 1 does what thread 0 did"),
+    # -- butterflies
+    Rule(
+        "row_softmax cluster_sum", "immediate", r"mov\.u32\s+%r\d+, (16|8|4|2)",
+        "with one odd distance more the butterfly still joins each lane with every other once",
+    ),
+    # -- neutral starts and fillers
+    Rule("row_softmax own_softmax", "immediate", r"mov\.(f32|b32)\s+%\w+, 0fFF800000", "less than every datum as well"),
+    Rule(
+        "tiled_matmul", "immediate", r"mov\.f32\s+%f19[46], 0f00000000",
+        "a filler beyond K meets the other factor's zero; one beyond M or N gives results that are not stored",
+    ),
+    Rule(
+        "mma_pipeline own_matmul", "immediate", r"selp\.b32\s+%r\d+, 16, 0",
+        "a filler beyond K meets the other factor's zero; one beyond M or N gives results that are not stored",
+    ),
+    Rule("split_sum", "immediate", r"mov\.f32\s+%f54, 0f00000000", "the value of a grid without CTAs"),
+    Rule("split_sum", "immediate", r"selp\.u16\s+%rs1, 1, 0", "any byte but zero is true"),
+    # -- steps past the end
+    Rule(
+        "tiled_matmul", "comparison-boundary", r"setp\.(gt|lt)\.s32\s+%p(1|51), ",
+        "a step past K adds products of zeros",
+    ),
+    Rule(
+        "mma_pipeline specialised", "immediate", r"add\.s32\s+%r\d+, %r(93|59), (31|63)",
+        "a step past K adds products of zeros",
+    ),
+    Rule(
+        "mma_pipeline specialised", "operator", r"shr\.s32\s+%r(103|61), %r(102|60), 31",
+        "rounds up to a step past K, which adds products of zeros",
+    ),
+    Rule("tiled_matmul", "guard-drop", r"^@%p1 bra", "with K = 0 the loop body adds products of zeros"),
+    Rule(
+        "mma_pipeline", "guard-never|comparison-boundary", r"(^@%p(13|38) bra|setp\.ge\.s32\s+%p(13|38), )",
+        "a copy past the last step moves no bytes, into a slot that nobody reads again",
+    ),
+    # -- counters of loops that were unrolled
+    Rule(
+        "row_softmax tiled_matmul tile_add mma_pipeline", "immediate",
+        r"add\.s32\s+%r(107|111|115|78|47|41|77), %r\w+, (128|1024|256|-256)",
+        "the counter may run ahead of the end by less than one unrolled group of steps",
+    ),
+    Rule(
+        "tiled_matmul mma_pipeline", "operator", r"add\.s32\s+%r(78|41|77), %r\w+, (1024|256)",
+        "the loop over a tile runs once: its counter is only compared with the end",
+    ),
+    Rule("tile_add", "immediate", r"shr\.u32\s+%r32, %r4, 6", "both counts leave the same work to the two loops"),
+    Rule("mma_pipeline", "operator|immediate", r"and\.b32\s+%r(6|13|239|275), %r\w+, -?128", "only compared with zero"),
+    Rule(
+        "specialised", "immediate", r"mov\.f32\s+%f1249, 0f00000000",
+        "the accumulators of K = 0, which no tensor map describes",
+    ),
+    # -- corrections of signed divisions
+    Rule(
+        "tiled_matmul mma_pipeline specialised", "operand-swap|immediate|operator",
+        r"shr\.(s32\s+%r\d+, %r\d+, 31|u32\s+%r\d+, %r\d+, (2[6-9]|3[01]))",
+        "corrects the division of a negative number: here small numbers whose upper bits are zero",
+    ),
+    # -- the exponential of CUDA's library
+    Rule("row_softmax", "operator", r"neg\.f32", "the operand is never positive: only the sign of a zero differs"),
+    Rule(
+        "row_softmax", "immediate", r"mov\.f32\s+%f\d+, 0f3BBB989D",
+        "splits the exponent differently between ex2 and the shift; the product is the same",
+    ),
+)  # fmt: skip
+
+
 def argument(subject: str, kind: str, original: str, changed: str) -> str | None:
-    return None
+    """The argument that a survivor is equivalent, or None."""
+    return next((rule.reason for rule in RULES if rule.covers(subject, kind, original, changed)), None)

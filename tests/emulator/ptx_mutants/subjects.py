@@ -1,4 +1,4 @@
-"""The kernels that are broken: every fixture, and kernels of this compiler. Each knows how to launch and to judge itself.
+"""The kernels that are broken: every working fixture, and kernels of this compiler; how each is launched and judged.
 
 Data is random, outputs start as NaN, and shapes are small but ragged, with enough steps that each slot of a pipeline is
 used again.
@@ -14,8 +14,8 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-
 from tests.emulator.sm80 import artifact, case_of, facts_for
+
 from tilewright.runtime.emulator import Module, Report, TensorMap, Uninitialised, launch
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -80,7 +80,7 @@ def tiled_matmul(rng: np.random.Generator, sizes: Sizes) -> Prepared:
     return Prepared((-(-n // 64), -(-m // 64)), (256,), [a, b, Uninitialised(c), m, n, k], right)
 
 
-SOFTMAX_ROUNDINGS = 8
+SOFTMAX_ROUNDINGS = 7
 """Roundings of 2^-24 that a value of softmax may be off: exponential, sum and quotient."""
 
 
@@ -96,8 +96,8 @@ def logits(rng: np.random.Generator, sizes: Sizes) -> Any:
 
 
 def softmax_right(y: Any, exact: Any) -> bool:
-    """Within the bound; what is below the normal numbers is only as exact as they are spaced."""
-    return bool((np.abs(y - exact) <= SOFTMAX_ROUNDINGS * 2.0**-24 * exact + 2.0**-126).all())
+    """Within the bound; subnormal numbers are only as exact as they are spaced."""
+    return bool((np.abs(y - exact) <= SOFTMAX_ROUNDINGS * 2.0**-24 * exact + 2.0**-148).all())
 
 
 def softmax_of(x: Any) -> Any:
@@ -261,13 +261,13 @@ SUBJECTS = (
     _fixed("divergent", "basic", divergent, (100,)),
     _fixed("split_sum", "basic", split_sum, (1000, 6), (2000, 9), (100, 1), (400, 3), (500, 4)),
     _fixed("grid_barrier", "basic", grid_barrier, (5,)),
-    _fixed("mma_pipeline", "pipeline", mma_pipeline, (88, 72, 264), (8, 16, 64), (8, 8, 24)),
+    _fixed("mma_pipeline", "pipeline", mma_pipeline, (72, 16, 136), (8, 72, 24), (8, 16, 64)),
     _fixed("specialised", "hopper", specialised, (100, 72, 456)),
-    _fixed("cluster_sum", "hopper", cluster_sum, (1500, 8)),
+    _fixed("cluster_sum", "hopper", cluster_sum, (1500, 8), (300, 4)),
     _fixed("tile_add", "hopper", tile_add, (50, 40)),
     Subject(
         "own_softmax", lambda: artifact(case_of("softmax"), "f32").code["ptx"].decode(), "softmax_0", own_softmax,
-        ((5, 200), (12, 300), (3, 37)),
+        ((5, 200), (12, 300), (3, 37), (4, 1100)),
     ),
     Subject(
         "own_matmul", lambda: _own_matmul().code["ptx"].decode(), "matmul_0", own_matmul,
