@@ -20,17 +20,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 from tests.emulator.ptx_mutants.edits import edits
 from tests.emulator.ptx_mutants.equivalent import argument
 from tests.emulator.ptx_mutants.infection import watched
+from tests.emulator.ptx_mutants.liveness import needed_lines
 from tests.emulator.ptx_mutants.subjects import SUBJECTS, Subject
 
 from tilewright.runtime.emulator import Module, TensorMap
-from tilewright.runtime.emulator.action import Source
-from tilewright.runtime.emulator.blocks import Block
 from tilewright.runtime.emulator.errors import EmulatorError, FindingRaised
-from tilewright.runtime.emulator.pack import reads, writes
-from tilewright.runtime.emulator.syntax import Register
 
 MODES: tuple[dict[str, Any], ...] = (
     {"completion": "lazy"},
@@ -84,32 +82,7 @@ def live_lines(subject: Subject) -> frozenset[int]:
     for sizes in subject.sizes:
         counters = subject.run(module, 0, sizes)[0].counters
         blocks += [block for block in counters.program.blocks if counters.lanes_per_block[block.index]]
-    return frozenset(_ending_lines(blocks) | _needed_lines(blocks))
-
-
-def _ending_lines(blocks: list[Block]) -> set[int]:
-    """Branches, barriers and exits at the ends of blocks."""
-    return {block.instructions[-1].line for block in blocks if len(block.actions) < len(block.instructions)}
-
-
-def _needed_lines(blocks: list[Block]) -> set[int]:
-    """Actions with an effect and those that write what a needed action or the end of a block reads."""
-    actions = [action for block in blocks for action in block.actions]
-    ends = [value for block in blocks for value in (block.guard, block.selector, block.barrier)]
-    needed, size = {register for end in ends for register in _registers(end)}, -1
-    while len(needed) != size:
-        size = len(needed)
-        found = [action for action in actions if action.effect or needed.intersection(writes(action))]
-        needed |= {register for action in found for register in reads(action)}
-    return {action.instruction.line for action in found}
-
-
-def _registers(end: Any) -> list[Register]:
-    """Registers that the end of a block reads: its guard, the index of a table, the operands of a barrier."""
-    if end is None or isinstance(end, Register):
-        return [] if end is None else [end]
-    operands = [end] if isinstance(end, Source) else [end.identity, end.count, end.predicate]
-    return [operand.register for operand in operands if operand is not None and operand.register is not None]
+    return frozenset(needed_lines(blocks))
 
 
 def mutants(subject: Subject) -> list[Mutant]:
@@ -127,8 +100,6 @@ def mutants(subject: Subject) -> list[Mutant]:
 
 
 def _map_mutants(subject: Subject) -> Iterator[Mutant]:
-    import numpy as np
-
     for position, value in enumerate(subject.prepare(np.random.default_rng(0), subject.sizes[0]).args):
         if not isinstance(value, TensorMap):
             continue

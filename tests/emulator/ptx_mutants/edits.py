@@ -32,7 +32,7 @@ class Statement:
     def having(self, opcode: str | None = None, operands: tuple[str, ...] | None = None) -> str:
         """The statement as text with another opcode or other operands."""
         shown = ", ".join(self.operands if operands is None else operands)
-        return f"{self.guard}{opcode or self.opcode} {shown};"
+        return f"{self.guard} {opcode or self.opcode} {shown};".lstrip()
 
     def with_operand(self, index: int, text: str) -> str:
         changed = list(self.operands)
@@ -45,7 +45,7 @@ def parse_statement(code: str) -> Statement | None:
     found = STATEMENT.match(code)
     if found is None:
         return None
-    return Statement(found["guard"] or "", found["opcode"], tuple(split_operands(found["rest"])))
+    return Statement((found["guard"] or "").strip(), found["opcode"], tuple(split_operands(found["rest"])))
 
 
 def split_operands(text: str) -> list[str]:
@@ -90,7 +90,7 @@ def deleted_synchronisation(s: Statement) -> Iterator[Edit]:
         if pattern.match(s.opcode):
             yield f"sync-{name}-delete", ";"
     if s.opcode.startswith(("mbarrier.try_wait", "mbarrier.test_wait")):
-        yield "sync-wait-delete", f"{s.guard}setp.eq.u32 {s.operands[0]}, 0, 0;"
+        yield "sync-wait-delete", f"{s.guard} setp.eq.u32 {s.operands[0]}, 0, 0;"
     if s.opcode.startswith(("mbarrier.init", "mbarrier.expect_tx")):
         yield "sync-object-delete", ";"
 
@@ -172,9 +172,9 @@ def guards(s: Statement) -> Iterator[Edit]:
     """The other case, always, or never."""
     if not s.guard:
         return
-    plain = s.having()[len(s.guard) :]
+    plain = s.having()[len(s.guard) + 1 :]
     turned = s.guard.replace("@!", "@") if s.guard.startswith("@!") else s.guard.replace("@", "@!")
-    yield "guard-negate", turned + plain
+    yield "guard-negate", f"{turned} {plain}"
     yield "guard-drop", plain
     yield "guard-never", ";"
 

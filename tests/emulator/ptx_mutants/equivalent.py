@@ -60,6 +60,12 @@ RULES = (
         "cluster_sum grid_barrier", "guard-(never|negate)", r"^@%p[189] bra",
         "another thread, or each of them, stores the same values at the same places",
     ),
+    Rule(
+        "specialised",
+        "immediate",
+        r"setp\.ne\.s32\s+%p(1, %r1|5, %r77), 0",
+        "thread 1 prepares the mbarriers, or lane 1 arrives for its warp, as thread and lane 0 did",
+    ),
     Rule("tile_add", "immediate", r"setp\.ne\.s32\s+%p1, %r45, 0", "thread 1 does what thread 0 did"),
     # -- butterflies
     Rule(
@@ -111,6 +117,31 @@ RULES = (
     Rule(
         "specialised", "immediate", r"mov\.f32\s+%f1249, 0f00000000",
         "the accumulators of K = 0, which no tensor map describes",
+    ),
+    Rule(
+        "mma_pipeline",
+        "guard-never",
+        r"^@%p(25|28|31|34|50|53|56|59) bra",
+        "only forms an address that a copy of no bytes does not read",
+    ),
+    # -- bits that are dropped
+    Rule(
+        "specialised",
+        "immediate",
+        r"(mul\.lo\.s32\s+%r\d+, %r\d+, 24576|add\.s32\s+%r\d+, %r\d+, (16384|253952|8192))",
+        "a matrix descriptor has no room for the low four bits of an address",
+    ),
+    Rule(
+        "specialised mma_pipeline",
+        "immediate",
+        r"mul\.wide\.u(32|16)\s+%\w+, %\w+, -(1431655765|21845)",
+        "the quotient of a small number by three is the same",
+    ),
+    Rule(
+        "mma_pipeline",
+        "operator",
+        r"shr\.u32\s+%r122, %r121, 17",
+        "the prologue has steps 0 and 1 only, whose quotient by three is zero",
     ),
     # -- corrections of signed divisions
     Rule(

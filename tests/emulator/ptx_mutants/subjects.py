@@ -39,7 +39,7 @@ class Subject:
 
     Attributes:
         text: makes the PTX; ``prepare`` makes fresh arguments of some sizes.
-        sizes: the launches that every mutant gets, the one that kills most first.
+        sizes: the launches that every mutant gets, cheap ones first.
     """
 
     name: str
@@ -256,21 +256,21 @@ def _fixed(name: str, file: str, prepare: Callable[..., Prepared], *sizes: Sizes
 
 
 SUBJECTS = (
-    _fixed("tiled_matmul", "basic", tiled_matmul, (71, 66, 40), (8, 67, 34), (5, 8, 38), (10, 5, 46), (3, 5, 0)),
-    _fixed("row_softmax", "basic", row_softmax, (5, 77), (12, 300), (16, 100), (3, 20)),
+    _fixed("tiled_matmul", "basic", tiled_matmul, (5, 8, 38), (10, 5, 46), (3, 5, 0), (8, 67, 34), (71, 66, 40)),
+    _fixed("row_softmax", "basic", row_softmax, (3, 20), (5, 77), (16, 100), (12, 300)),
     _fixed("divergent", "basic", divergent, (100,)),
     _fixed("split_sum", "basic", split_sum, (1000, 6), (2000, 9), (100, 1), (400, 3), (500, 4)),
     _fixed("grid_barrier", "basic", grid_barrier, (5,)),
-    _fixed("mma_pipeline", "pipeline", mma_pipeline, (72, 16, 136), (8, 72, 24), (8, 16, 64)),
-    _fixed("specialised", "hopper", specialised, (100, 72, 456)),
+    _fixed("mma_pipeline", "pipeline", mma_pipeline, (8, 16, 64), (8, 72, 8), (72, 16, 136)),
+    _fixed("specialised", "hopper", specialised, (100, 24, 64), (132, 72, 328)),
     _fixed("cluster_sum", "hopper", cluster_sum, (1500, 8), (300, 4)),
     _fixed("tile_add", "hopper", tile_add, (50, 40)),
     Subject(
         "own_softmax", lambda: artifact(case_of("softmax"), "f32").code["ptx"].decode(), "softmax_0", own_softmax,
-        ((5, 200), (12, 300), (3, 37), (4, 1100)),
+        ((3, 39), (5, 202), (12, 300), (4, 1101)),
     ),
     Subject(
         "own_matmul", lambda: _own_matmul().code["ptx"].decode(), "matmul_0", own_matmul,
-        (tuple(MATMUL_SIZES.values()),),
+        ((16, 144, 48), (16, 128, 16), tuple(MATMUL_SIZES.values())),
     ),
 )  # fmt: skip
