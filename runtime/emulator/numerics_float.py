@@ -47,7 +47,7 @@ def two_sum_error(a: Array, b: Array, total: Array) -> Array:
     return np.where(np.isfinite(total), error, 0.0)
 
 
-def add_odd(a: Array, b: Array, mode: str = "rn") -> Array:
+def add_odd(a: Array, b: Array, *, mode: str = "rn") -> Array:
     """a + b of float64 values, rounded to odd; ``mode`` decides the sign of an exact zero: -0 when rounding down."""
     total = a + b
     result = to_odd(total, two_sum_error(a, b, total))

@@ -107,13 +107,13 @@ def _directed_single(name: str, mode: str) -> Function:
         return [np.asarray(value).astype(F8) for value in values]
 
     exact: dict[str, Function] = {
-        "add": lambda a, b: fp.add_odd(*wide(a, b), mode),
-        "sub": lambda a, b: fp.add_odd(*wide(a, -np.asarray(b)), mode),
+        "add": lambda a, b: fp.add_odd(*wide(a, b), mode=mode),
+        "sub": lambda a, b: fp.add_odd(*wide(a, -np.asarray(b)), mode=mode),
         "mul": lambda a, b: np.multiply(*wide(a, b)),
         "div": fp.quotient_odd,
         "sqrt": fp.root_odd,
         "rcp": lambda a: fp.quotient_odd(np.asarray(np.float32(1)), a),
-        "fma": lambda a, b, c: fp.add_odd(np.multiply(*wide(a, b)), np.asarray(c).astype(F8), mode),
+        "fma": lambda a, b, c: fp.add_odd(np.multiply(*wide(a, b)), np.asarray(c).astype(F8), mode=mode),
     }
     return lambda *values: fp.round_directed(exact[name](*values), mode)
 
@@ -223,7 +223,7 @@ def by_magnitude(function: Function) -> Function:
 
     def compute(a: Array, b: Array) -> Array:
         sign = np.where(np.signbit(a) ^ np.signbit(b), -1, 1).astype(np.asarray(a).dtype)
-        return np.copysign(function(np.abs(a), np.abs(b)), sign)
+        return np.asarray(np.copysign(function(np.abs(a), np.abs(b)), sign))
 
     return compute
 

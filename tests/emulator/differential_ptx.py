@@ -227,13 +227,13 @@ def compare(count: int, seed: int) -> Comparison:
 
 
 def _device(path: Path) -> str:
-    flags = ["-std=c++17", "-fmad=false", "-w", "-arch=sm_80", "-I", PRELUDE.parent]
+    flags = ["-std=c++17", "-fmad=false", "-w", "-arch=sm_80", f"-I{PRELUDE.parent}"]
     subprocess.run(["nvcc", *flags, "-ptx", "-o", path / "unit.ptx", path / "unit.cu"], check=True)
     return (path / "unit.ptx").read_text()
 
 
 def _native(path: Path, data: list[Any]) -> Any:
-    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-frounding-math", "-fwrapv", "-w", "-I", PRELUDE.parent]
+    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-frounding-math", "-fwrapv", "-w", f"-I{PRELUDE.parent}"]
     subprocess.run(["g++", *flags, "-x", "c++", "-o", path / "unit", path / "unit.cu"], check=True)
     (path / "in").write_bytes(b"".join(array.tobytes() for array in data))
     subprocess.run([path / "unit", path / "in", path / "out"], check=True)

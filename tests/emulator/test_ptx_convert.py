@@ -182,8 +182,8 @@ def test_packed_halves_put_the_first_source_on_top(target: str, mode: str) -> No
 def test_bytes_from_floats(target: str, kind: str, relu: bool) -> None:
     form, source = FORMATS[target], codes(kind)
     narrow = [form.encode(value, "rn", True, relu) for value in values(kind)]
-    expected = np.array(narrow, np.uint16)
-    expected = expected << 8 | expected[::-1]
+    bytes_ = np.array(narrow, np.uint16)
+    expected = bytes_ << 8 | bytes_[::-1]
     name = f"cvt.rn.satfinite.{'relu.' if relu else ''}{target}x2"
     if kind == "f32":
         found = apply(f"{name}.f32", [("b32", source), ("b32", source[::-1].copy())], "b16")

@@ -155,12 +155,7 @@ def test_ftz_flushes_inputs_and_results(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "fma"])
 def test_sat_clamps_to_the_unit_interval(name: str) -> None:
-    reference: Callable[..., Value] = {
-        "add": total,
-        "sub": lambda a, b: total(a, b.negated()),
-        "mul": product,
-        "fma": lambda a, b, c: total(product(a, b), c),
-    }[name]
+    reference = HALF[name][1]
     rounding = ".rn" if name == "fma" else ""
     check(
         f"{name}{rounding}.sat.f32", "f32", columns("f32", 3 if name == "fma" else 2),

@@ -128,7 +128,7 @@ RULES = (
     Rule(
         "specialised",
         "immediate",
-        r"(mul\.lo\.s32\s+%r\d+, %r\d+, 24576|add\.s32\s+%r\d+, %r\d+, (16384|253952|8192))",
+        r"(mul\.lo\.s32\s+%r\d+, %r\d+, 24576|add\.s32\s+%r\d+, %r\d+, (16[34]\d\d|25[34]\d\d\d))",
         "a matrix descriptor has no room for the low four bits of an address",
     ),
     Rule(
@@ -142,6 +142,25 @@ RULES = (
         "operator",
         r"shr\.u32\s+%r122, %r121, 17",
         "the prologue has steps 0 and 1 only, whose quotient by three is zero",
+    ),
+    Rule(
+        "specialised",
+        "swizzle",
+        r"or\.b64\s+%rd\d+, %rd\d+, 4611686293305360384",
+        "a swizzled operand with its rows along K does not use the leading stride",
+        changed=r"4611686293305294848",
+    ),
+    Rule(
+        "mma_pipeline",
+        "operator",
+        r"add\.s32\s+%r(210, %r203, 16|219, %r205, 2|224, %r45, 16)",
+        "only the bits that the swizzle takes from the row or chunk are used, and they are the same",
+    ),
+    Rule(
+        "mma_pipeline",
+        "immediate|comparison-boundary",
+        r"setp\.lt\.u32\s+%p36, %r511, 2",
+        "the prologue fetches tile 2, and the first step fetches it again into the same slot",
     ),
     # -- corrections of signed divisions
     Rule(
