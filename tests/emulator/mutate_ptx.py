@@ -154,7 +154,10 @@ def excuse(mutant: Mutant) -> str | None:
     line = watched(mutant.original, mutant.changed) if mutant.line else None
     if line is not None and killed(replace(mutant, changed=line)) is None:
         return UNTOUCHED
-    return argument(mutant.subject.name, mutant.kind, mutant.original, mutant.changed)
+    lines = mutant.subject.text().split("\n")
+    start = next(i for i, line in enumerate(lines) if f".entry {mutant.subject.entry}(" in line)
+    nth = sum(line.strip() == mutant.original for line in lines[start : mutant.line])
+    return argument(mutant.subject.name, mutant.kind, mutant.original, mutant.changed, nth)
 
 
 def judged(chosen: Iterable[Mutant]) -> Iterator[Verdict]:

@@ -109,6 +109,19 @@ def test_no_fault_no_finding_and_calls_are_inlined() -> None:
     np.testing.assert_array_equal(x, 2 * np.arange(32))
 
 
+def test_a_thread_that_its_member_mask_leaves_out_is_reported() -> None:
+    text = (FOLDER / "basic.ptx").read_text()
+    entry = text.index(".entry row_softmax")
+    position = text.index("mov.u32 \t%r44, -1;", entry)
+    module = Module.parse(
+        text[:position] + "mov.u32 \t%r44, 2147483647;" + text[position + len("mov.u32 \t%r44, -1;") :]
+    )
+    x = np.ones((2, 40), np.float32)
+    report = launch(module, "row_softmax", (1,), (64,), args=[x, np.zeros_like(x), 2, 40])
+    found = [finding for finding in report.findings if finding.kind == "member-mask"]
+    assert found and set(found[0].lanes) == {31, 63}
+
+
 def test_missing_barrier_is_a_race() -> None:
     text = (FOLDER / "basic.ptx").read_text()
     start = text.index(".entry tiled_matmul")

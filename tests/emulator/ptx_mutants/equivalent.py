@@ -11,17 +11,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """Equivalent mutants of some kernels: patterns of the class, of the original statement and of the changed one."""
+    """Equivalent mutants of some kernels: patterns of the class, of the original statement and of the changed one.
+
+    ``nth`` picks one of several equal statements of a kernel, counted from 1; 0 stands for all of them.
+    """
 
     subjects: str
     kind: str
     original: str
     reason: str
     changed: str = ""
+    nth: int = 0
 
-    def covers(self, subject: str, kind: str, original: str, changed: str) -> bool:
+    def covers(self, subject: str, kind: str, original: str, changed: str, nth: int) -> bool:
         return (
             subject in self.subjects.split()
+            and self.nth in (0, nth)
             and re.fullmatch(self.kind, kind) is not None
             and re.search(self.original, original) is not None
             and re.search(self.changed, changed) is not None
@@ -45,6 +50,27 @@ RULES = (
     Rule(
         "split_sum", "sync-barrier-delete", r"bar\.sync",
         "the last step of the tree belongs to thread 0, which alone reads its result",
+        nth=8,
+    ),
+    Rule(
+        "own_softmax",
+        "sync-barrier-delete",
+        r"bar\.sync",
+        "shared memory has not been used before the first barrier",
+        nth=1,
+    ),
+    Rule(
+        "own_matmul",
+        "sync-barrier-delete",
+        r"bar\.sync",
+        "shared memory is not used again after the last barrier",
+        nth=2,
+    ),
+    Rule(
+        "own_matmul",
+        "sync-wait-(delete|count)",
+        r"cp\.async\.wait_group\s+0",
+        "after the loop only copies of no bytes are in flight, and shared memory is not used again",
     ),
     Rule("grid_barrier", "sync-barrier-delete", r"bar\.sync", "thread 0 alone waits for the grid and reads"),
     Rule(
@@ -177,6 +203,6 @@ RULES = (
 )  # fmt: skip
 
 
-def argument(subject: str, kind: str, original: str, changed: str) -> str | None:
+def argument(subject: str, kind: str, original: str, changed: str, nth: int) -> str | None:
     """The argument that a survivor is equivalent, or None."""
-    return next((rule.reason for rule in RULES if rule.covers(subject, kind, original, changed)), None)
+    return next((rule.reason for rule in RULES if rule.covers(subject, kind, original, changed, nth)), None)

@@ -262,7 +262,7 @@ SUBJECTS = (
     _fixed("split_sum", "basic", split_sum, (1000, 6), (2000, 9), (100, 1), (400, 3), (500, 4)),
     _fixed("grid_barrier", "basic", grid_barrier, (5,)),
     _fixed("mma_pipeline", "pipeline", mma_pipeline, (8, 16, 64), (8, 72, 8), (72, 16, 136)),
-    _fixed("specialised", "hopper", specialised, (100, 24, 64), (132, 72, 328)),
+    _fixed("specialised", "hopper", specialised, (20, 72, 64), (132, 24, 456)),
     _fixed("cluster_sum", "hopper", cluster_sum, (1500, 8), (300, 4)),
     _fixed("tile_add", "hopper", tile_add, (50, 40)),
     Subject(
