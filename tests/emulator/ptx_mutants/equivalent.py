@@ -77,6 +77,18 @@ RULES = (
         "split_sum", "sync-weaker", r"ld\.volatile",
         "ticket and fence already order the loads after the stores they read",
     ),
+    Rule(
+        "specialised",
+        "sync-(arrive-delete|arrive-count|object-address)|guard-drop|comparison-opposite",
+        r"(mbarrier\.arrive\.shared::cta\.b64 _, \[%r198\]|^@%p9 bra|setp\.ne\.s32\s+%p9, )",
+        "the arrival of the last step, for which nobody waits",
+    ),
+    Rule(
+        "specialised",
+        "sync-object-address",
+        r"mbarrier\.try_wait.*\[%r(221|257)\]",
+        "waits for the next slot of the ring, which is freed after the one that is meant",
+    ),
     # -- one thread as good as another, or all of them
     Rule(
         "cluster_sum grid_barrier", "immediate|comparison-opposite", r"setp\.ne\.s32\s+%p[189], %r\w+, 0",
@@ -149,6 +161,12 @@ RULES = (
         "guard-never",
         r"^@%p(25|28|31|34|50|53|56|59) bra",
         "only forms an address that a copy of no bytes does not read",
+    ),
+    Rule(
+        "mma_pipeline",
+        "immediate|operator",
+        r"add\.s32\s+%r8[1-8], %r80, \d+",
+        "columns come in pairs and N is a multiple of eight, so both of a pair are inside or none",
     ),
     # -- bits that are dropped
     Rule(

@@ -261,8 +261,8 @@ SUBJECTS = (
     _fixed("divergent", "basic", divergent, (100,)),
     _fixed("split_sum", "basic", split_sum, (1000, 6), (2000, 9), (100, 1), (400, 3), (500, 4)),
     _fixed("grid_barrier", "basic", grid_barrier, (5,)),
-    _fixed("mma_pipeline", "pipeline", mma_pipeline, (8, 16, 64), (8, 72, 8), (72, 16, 136)),
-    _fixed("specialised", "hopper", specialised, (20, 72, 64), (132, 24, 456)),
+    _fixed("mma_pipeline", "pipeline", mma_pipeline, (8, 32, 64), (8, 72, 8), (72, 16, 136)),
+    _fixed("specialised", "hopper", specialised, (20, 71, 64), (9, 46, 64), (132, 21, 456)),
     _fixed("cluster_sum", "hopper", cluster_sum, (1500, 8), (300, 4)),
     _fixed("tile_add", "hopper", tile_add, (50, 40)),
     Subject(
