@@ -295,7 +295,7 @@ def shuffles(s: Statement) -> Iterator[Edit]:
         if old in s.opcode:
             yield "shuffle", s.having(s.opcode.replace(old, new))
     if s.operands[3] == "31":
-        yield "shuffle", s.with_operand(3, "7199")
+        yield "shuffle", s.with_operand(3, "7967")
 
 
 # -- layouts ----------------------------------------------------------------------------------------------------------

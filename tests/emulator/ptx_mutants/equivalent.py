@@ -168,7 +168,25 @@ RULES = (
         r"add\.s32\s+%r8[1-8], %r80, \d+",
         "columns come in pairs and N is a multiple of eight, so both of a pair are inside or none",
     ),
+    Rule(
+        "own_matmul",
+        "immediate",
+        r"(or\.b64\s+%rd\d+, %rd(41|11), \d+|min\.s64\s+%rd[79], %rd\d+, 128)",
+        "columns come in pairs and N is a multiple of sixteen; no row or column of a tile is beyond 128",
+    ),
+    Rule(
+        "own_matmul",
+        "operand-swap|guard-never",
+        r"(setp\.lt\.u64\s+%p1, |^@%p1 bra)",
+        "the division that the branch avoids gives the same quotient",
+    ),
     # -- bits that are dropped
+    Rule(
+        "own_matmul",
+        "immediate",
+        r"or\.b32\s+%r\d+, %r\d+, 4194304",
+        "only the upper half of a NaN is stored",
+    ),
     Rule(
         "specialised",
         "immediate",
@@ -206,6 +224,18 @@ RULES = (
         r"setp\.lt\.u32\s+%p36, %r511, 2",
         "the prologue fetches tile 2, and the first step fetches it again into the same slot",
     ),
+    Rule(
+        "own_softmax",
+        "immediate",
+        r"(add\.s64\s+%rd\d+, %rd\d+, -?512|mov\.b64\s+%rd\d+, 0)",
+        "the counter may run ahead of the end by less than one vector step of 512",
+    ),
+    Rule(
+        "own_softmax",
+        "operator",
+        r"max\.s64\s+%rd2, ",
+        "without whole vectors the loop over the rest of the row takes all of it",
+    ),
     # -- corrections of signed divisions
     Rule(
         "tiled_matmul mma_pipeline specialised", "operand-swap|immediate|operator",
@@ -213,7 +243,12 @@ RULES = (
         "corrects the division of a negative number: here small numbers whose upper bits are zero",
     ),
     # -- the exponential of CUDA's library
-    Rule("row_softmax", "operator", r"neg\.f32", "the operand is never positive: only the sign of a zero differs"),
+    Rule(
+        "row_softmax own_softmax",
+        "operator",
+        r"neg\.f32",
+        "the operand is never positive: only the sign of a zero differs",
+    ),
     Rule(
         "row_softmax", "immediate", r"mov\.f32\s+%f\d+, 0f3BBB989D",
         "splits the exponent differently between ex2 and the shift; the product is the same",
