@@ -36,7 +36,7 @@ MODES: tuple[dict[str, Any], ...] = (
     {"completion": "random", "schedule": "random"},
     {"completion": "lazy", "schedule": "reverse"},
 )
-ALIKE = 4
+ALIKE = 6
 """Of statements that differ in registers only, as unrolled loops have them, so many get each mistake; all of them get
 the mistakes of synchronisation."""
 
