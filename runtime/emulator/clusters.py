@@ -97,7 +97,7 @@ def cluster_barrier(context: Context, instruction: Instruction) -> Action:
     m = Modifiers(instruction)
     m.need("cluster")
     name = m.need("arrive", "wait")
-    ordering = m.choice("release", "relaxed", "acquire")
+    ordering = m.choice(*(("release", "relaxed") if name == "arrive" else ("acquire",)))
     m.flag("aligned")
     m.finish()
     function = partial(_arrive, ordering == "relaxed") if name == "arrive" else _wait

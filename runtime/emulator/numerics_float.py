@@ -47,10 +47,13 @@ def two_sum_error(a: Array, b: Array, total: Array) -> Array:
     return np.where(np.isfinite(total), error, 0.0)
 
 
-def add_odd(a: Array, b: Array) -> Array:
-    """a + b of float64 values, rounded to odd."""
+def add_odd(a: Array, b: Array, *, mode: str = "rn") -> Array:
+    """a + b of float64 values, rounded to odd; ``mode`` decides the sign of an exact zero: -0 when rounding down."""
     total = a + b
-    return to_odd(total, two_sum_error(a, b, total))
+    result = to_odd(total, two_sum_error(a, b, total))
+    if mode != "rm":
+        return result
+    return np.where((result == 0) & (np.signbit(a) | np.signbit(b)), -0.0, result)
 
 
 def fma32(a: Array, b: Array, c: Array) -> Array:
@@ -81,14 +84,20 @@ def fma64(a: Array, b: Array, c: Array) -> Array:
     result = outer + add_odd(inner_error, outer_error)
     magnitude = np.abs(np.stack([a, b, c, high]))
     extreme = ((magnitude > 1e290) | ((magnitude < 1e-230) & (magnitude != 0))).any(0)
+    extreme |= (high == 0) & (a != 0) & (b != 0)
     extreme &= np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
     special = ~(np.isfinite(a) & np.isfinite(b) & np.isfinite(c))
-    result = np.where(special | ((high == 0) & (c == 0)), a * b + c, result)
+    result = np.where(special | ((high == 0) & (c == 0)), add_special(high, c, np.isfinite(a) & np.isfinite(b)), result)
     for index in np.argwhere(extreme):
         place = tuple(index)
         exact = Fraction(float(a[place])) * Fraction(float(b[place])) + Fraction(float(c[place]))
         result[place] = _fraction_to_double(exact) if exact else result[place]
     return np.asarray(result)
+
+
+def add_special(product: Array, c: Array, finite: Array) -> Array:
+    """product + c where something is not finite; a product of finite factors that overflowed is no infinity."""
+    return np.where(finite & np.isinf(c), c, product + c)
 
 
 def _product_error(a: Array, b: Array, product: Array) -> Array:
@@ -131,7 +140,7 @@ def quotient_odd(a: Array, b: Array) -> Array:
     quotient = a / b
     product = quotient * b
     residual = (a - product) - _product_error(quotient, b, product)
-    return to_odd(quotient, np.where(np.isfinite(quotient), residual * np.sign(b), 0.0))
+    return to_odd(quotient, np.where(np.isfinite(quotient) & np.isfinite(residual), residual * np.sign(b), 0.0))
 
 
 def root_odd(a: Array) -> Array:
@@ -143,28 +152,56 @@ def root_odd(a: Array) -> Array:
     return to_odd(root, np.where(np.isfinite(root), residual, 0.0))
 
 
-def exact_double(operation: Callable[..., Fraction], mode: str) -> Callable[..., Array]:
-    """A float64 operation with directed rounding, element by element in rational arithmetic (rare, so slow is fine)."""
+def root_directed(a: Array, mode: str) -> Array:
+    """float64 square root with directed rounding, computed on [1/2, 2) where the residual is exact."""
+    a = np.asarray(a, F8)
+    fraction, exponent = np.frexp(a)
+    odd = exponent & 1
+    fraction, exponent = np.ldexp(fraction, odd), exponent - odd
+    nearest = np.sqrt(fraction)
+    square = nearest * nearest
+    residual = (fraction - square) - _product_error(nearest, nearest, square)
+    if mode == "rp":
+        nearest = np.where(residual > 0, np.nextafter(nearest, np.inf), nearest)
+    else:
+        nearest = np.where(residual < 0, np.nextafter(nearest, 0.0), nearest)
+    return np.where((a > 0) & np.isfinite(a), np.ldexp(nearest, exponent // 2), np.sqrt(a))
+
+
+Signs = Callable[..., tuple[Any, Any]]
+
+
+def exact_double(operation: Callable[..., Fraction], mode: str, addends: Signs | None = None) -> Callable[..., Array]:
+    """A float64 operation with directed rounding, element by element in rational arithmetic (rare, so slow is fine).
+
+    ``addends`` gives the two terms of a sum, whose signs decide that of an exact zero.
+    """
 
     def compute(*values: Any) -> Array:
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, F8)) for value in values))
         result = np.empty(arrays[0].shape, F8)
         for index in np.ndindex(arrays[0].shape):
-            result[index] = _directed_double(operation, [float(x[index]) for x in arrays], mode)
+            result[index] = _directed_double(operation, [float(x[index]) for x in arrays], mode, addends)
         return result
 
     return compute
 
 
-def _directed_double(operation: Callable[..., Any], values: list[float], mode: str) -> float:
+def _directed_double(operation: Callable[..., Any], values: list[float], mode: str, addends: Signs | None) -> float:
+    plain = float(operation(*(F8(value) for value in values)))
     if not all(math.isfinite(value) for value in values):
-        return float(operation(*(F8(value) for value in values)))
+        return plain
     try:
         exact = operation(*(Fraction(value) for value in values))
     except ZeroDivisionError:
-        return float(operation(*(F8(value) for value in values)))
+        return plain
     if exact == 0:
-        return float(operation(*(F8(value) for value in values)))
+        below = mode == "rm" and addends is not None and any(math.copysign(1, term) < 0 for term in addends(*values))
+        return -0.0 if below else plain
+    return _round_fraction(exact, mode)
+
+
+def _round_fraction(exact: Fraction, mode: str) -> float:
     nearest = _fraction_to_double(exact)
     if math.isinf(nearest):
         toward_zero = mode == "rz" or (mode == "rm") == (nearest > 0) and mode != "rn"

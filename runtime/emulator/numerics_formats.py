@@ -177,12 +177,18 @@ def _assemble(magnitude: Array, form: Format) -> Array:
 
 
 def float_to_integer(values: Array, target: np.dtype[np.generic], mode: str) -> Array:
-    """Round to an integer and saturate to the type; NaN gives 0 (PTX ISA, "cvt")."""
+    """Round to an integer and saturate to the type (PTX ISA, "cvt").
+
+    NaN gives 0, but only the top bit when it comes from f64 or goes to 64 bits.
+    """
     rounding = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}[mode]
-    rounded = rounding(np.asarray(values).astype(F8))
+    values = np.asarray(values)
+    rounded = rounding(values.astype(F8))
     limits = np.iinfo(target)  # type: ignore[type-var]
+    top_bit = target.itemsize == 8 or values.dtype == F8
+    invalid = limits.max // 2 + 1 if target.kind == "u" else limits.min
     high, low = rounded >= float(limits.max), rounded <= float(limits.min)
     inside = np.where(high | low | np.isnan(rounded), 0.0, rounded)
     result = inside.astype(target)
     result = np.where(high, limits.max, np.where(low, limits.min, result))
-    return np.where(np.isnan(rounded), 0, result).astype(target)
+    return np.where(np.isnan(rounded), np.array(invalid if top_bit else 0, target), result).astype(target)

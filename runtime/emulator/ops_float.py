@@ -33,13 +33,23 @@ def _sub(a: Any, b: Any) -> Any:
     return a - b
 
 
+def _only_infinite(c: Any, *factors: Any) -> bool:
+    """Whether an infinite term meets finite factors, whose product may overflow but is no infinity."""
+    return isinstance(c, F8) and bool(np.isinf(c) and np.isfinite(factors).all())
+
+
 EXACT: dict[str, Function] = {
     "add": lambda a, b: a + b,
     "sub": _sub,
     "mul": lambda a, b: a * b,
-    "fma": lambda a, b, c: a * b + c,
+    "fma": lambda a, b, c: c if _only_infinite(c, a, b) else a * b + c,
     "div": lambda a, b: a / b,
     "rcp": lambda a: (Fraction(1) if isinstance(a, Fraction) else F8(1)) / a,
+}
+ADDENDS: dict[str, fp.Signs] = {
+    "add": lambda a, b: (a, b),
+    "sub": lambda a, b: (a, -b),
+    "fma": lambda a, b, c: (a * b, c),
 }
 NEAREST: dict[str, Function] = {
     "add": np.add,
@@ -88,8 +98,8 @@ def _double(name: str, mode: str) -> Function:
     if name == "rcp" and mode == "rn":
         return lambda a: np.divide(F8(1), a)
     if name == "sqrt":
-        return np.sqrt
-    return fp.exact_double(EXACT[name], mode)
+        return partial(fp.root_directed, mode=mode)
+    return fp.exact_double(EXACT[name], mode, ADDENDS.get(name))
 
 
 def _directed_single(name: str, mode: str) -> Function:
@@ -97,13 +107,13 @@ def _directed_single(name: str, mode: str) -> Function:
         return [np.asarray(value).astype(F8) for value in values]
 
     exact: dict[str, Function] = {
-        "add": lambda a, b: fp.add_odd(*wide(a, b)),
-        "sub": lambda a, b: fp.add_odd(*wide(a, -np.asarray(b))),
+        "add": lambda a, b: fp.add_odd(*wide(a, b), mode=mode),
+        "sub": lambda a, b: fp.add_odd(*wide(a, -np.asarray(b)), mode=mode),
         "mul": lambda a, b: np.multiply(*wide(a, b)),
         "div": fp.quotient_odd,
         "sqrt": fp.root_odd,
         "rcp": lambda a: fp.quotient_odd(np.asarray(np.float32(1)), a),
-        "fma": lambda a, b, c: fp.add_odd(np.multiply(*wide(a, b)), np.asarray(c).astype(F8)),
+        "fma": lambda a, b, c: fp.add_odd(np.multiply(*wide(a, b)), np.asarray(c).astype(F8), mode=mode),
     }
     return lambda *values: fp.round_directed(exact[name](*values), mode)
 
@@ -123,13 +133,15 @@ def wrap(function: Function, ftz: bool, saturate: bool) -> Function:
 
 
 @lru_cache(maxsize=512)
-def _half(name: str, form: str, packed: bool, ftz: bool, saturate: bool, relu: bool, nan: bool) -> Function:
+def _half(
+    name: str, form: str, packed: bool, ftz: bool, saturate: bool, relu: bool, nan: bool, xorsign: bool
+) -> Function:
     """16-bit arithmetic: through float32 (or a float64 rounded to odd for fma), then one rounding."""
 
     def one(*bits_: Array) -> Array:
         inputs = [formats.decode(value, form) for value in bits_]
         inputs = [_flush_half(value) for value in inputs] if ftz and form == "f16" else inputs
-        value = _half_value(name, inputs, nan)
+        value = by_magnitude(partial(_half_value, name, nan))(*inputs) if xorsign else _half_value(name, nan, *inputs)
         if saturate:
             value = fp.saturate(value)
         code = formats.encode(value, form, relu=relu)
@@ -150,7 +162,7 @@ def _flush_half(value: Array) -> Array:
     return np.where(np.abs(value) < np.float32(2.0**-14), np.copysign(np.float32(0), value), value)
 
 
-def _half_value(name: str, inputs: list[Array], nan: bool) -> Array:
+def _half_value(name: str, nan: bool, *inputs: Array) -> Array:
     if name in ("neg", "abs", "add", "sub", "mul"):
         wide = [value.astype(F8) for value in inputs]
         return np.asarray(NEAREST[name](*wide))
@@ -186,7 +198,7 @@ def arithmetic(context: Context, instruction: Instruction) -> Action:
         raise m.fault("exists only with .approx")
     count = ARITY.get(name, 1)
     if kind.name in HALVES:
-        function = _half(name, HALVES[kind.name], kind.name.endswith("x2"), ftz, saturate, relu, nan)
+        function = _half(name, HALVES[kind.name], kind.name.endswith("x2"), ftz, saturate, relu, nan, xorsign)
         if kind.name == "f16":
             function = _viewed(function)
     elif kind.name == "f32x2":
@@ -206,13 +218,19 @@ def _three(function: Function) -> Function:
     return lambda a, b, c: function(function(a, b), c)
 
 
+def by_magnitude(function: Function) -> Function:
+    """``.xorsign.abs``: of the magnitudes, with the product of the signs."""
+
+    def compute(a: Array, b: Array) -> Array:
+        sign = np.where(np.signbit(a) ^ np.signbit(b), -1, 1).astype(np.asarray(a).dtype)
+        return np.asarray(np.copysign(function(np.abs(a), np.abs(b)), sign))
+
+    return compute
+
+
 def _variant(name: str, kind: ScalarType, mode: str, nan: bool, xorsign: bool) -> Function:
     function = core(name, kind.bits, mode)
-    if xorsign:
-        inner = function
-        function = lambda a, b: np.copysign(  # noqa: E731
-            inner(np.abs(a), np.abs(b)), np.where(np.signbit(a) ^ np.signbit(b), -1, 1).astype(kind.dtype)
-        )
+    function = by_magnitude(function) if xorsign else function
     if nan and name in ("min", "max"):
         quiet = function
         function = lambda a, b: np.where(  # noqa: E731

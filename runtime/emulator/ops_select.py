@@ -303,10 +303,17 @@ def _float_to_float(
         return np.asarray(value).astype(np.float64)
     if result == "f32":
         wide = np.asarray(value)
-        single = fp.round_directed(wide, mode or "rn") if wide.dtype == np.float64 else wide.astype(np.float32)
+        single = _to_single(wide, mode or "rn") if wide.dtype == np.float64 else wide.astype(np.float32)
         return fp.flush(single) if ftz else single
     code = formats.encode(value, result, mode or "rn", satfinite, relu)
     return code.view(np.float16) if result == "f16" else code
+
+
+def _to_single(value: Array, mode: str) -> Array:
+    """float64 to float32; NaN becomes the canonical one."""
+    single = fp.round_directed(value, mode)
+    canonical = np.array(formats.FORMATS["f32"].nan, np.uint32).view(np.float32)
+    return np.where(np.isnan(single), canonical, single)
 
 
 def _float_to_integer(result: str, kind: str, mode: str, ftz: bool, x: Array) -> Array:
@@ -328,22 +335,26 @@ def _integer_to_float(result: str, mode: str, sat: bool, x: Array) -> Array:
     return code.view(np.float16) if result == "f16" else code
 
 
+def _halves(x: Array) -> tuple[Array, Array]:
+    """A 64-bit integer as the sum of two float64 values."""
+    high = (x >> x.dtype.type(32)).astype(np.float64) * 2.0**32
+    return high, (x & x.dtype.type(0xFFFFFFFF)).astype(np.float64)
+
+
 def _odd_double(x: Array) -> Array:
     """An integer as a float64 rounded to odd (exact below 2^53)."""
-    if x.dtype.itemsize < 8:
-        return x.astype(np.float64)
-    high = (x >> x.dtype.type(32)).astype(np.float64) * 2.0**32
-    low = (x & x.dtype.type(0xFFFFFFFF)).astype(np.float64)
-    return fp.add_odd(high, low)
+    return x.astype(np.float64) if x.dtype.itemsize < 8 else fp.add_odd(*_halves(x))
 
 
 def _directed_integer(x: Array, nearest: Array, mode: str) -> Array:
-    odd = _odd_double(x)
+    if x.dtype.itemsize < 8:
+        return nearest
+    error = fp.two_sum_error(*_halves(x), nearest)
     if mode == "rz":
-        return np.where(np.abs(nearest) > np.abs(odd), np.nextafter(nearest, 0.0), nearest)
-    bound = -np.inf if mode == "rm" else np.inf
-    wrong = nearest > odd if mode == "rm" else nearest < odd
-    return np.where(wrong, np.nextafter(nearest, bound), nearest)
+        return np.where(error * np.sign(nearest) < 0, np.nextafter(nearest, 0.0), nearest)
+    if mode == "rm":
+        return np.where(error < 0, np.nextafter(nearest, -np.inf), nearest)
+    return np.where(error > 0, np.nextafter(nearest, np.inf), nearest)
 
 
 def _integer_to_integer(result: str, sat: bool, x: Array) -> Array:

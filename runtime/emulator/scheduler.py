@@ -254,9 +254,17 @@ class Scheduler:
                 )
             return np.asarray(machine.alive & np.repeat(touched, WARP))
         members = self._members(block)
+        lane = np.arange(WARP, dtype=np.uint32)
+        own = (members.reshape(-1, WARP) >> lane & 1).astype(bool).reshape(-1)
+        if (mask & ~own).any():
+            machine.report(
+                "member-mask",
+                "a thread executes a .sync instruction whose member mask leaves it out",
+                self._gathering_instruction(block.index),
+                np.flatnonzero(mask & ~own),
+            )
         named = np.where(mask, members, 0).reshape(-1, WARP)
         union = np.bitwise_or.reduce(named, axis=1)
-        lane = np.arange(WARP, dtype=np.uint32)
         return np.asarray(((union[:, None] >> lane) & 1).astype(bool).reshape(-1) & machine.alive)
 
     def _members(self, block: Block) -> Array:

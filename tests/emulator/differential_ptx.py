@@ -2,8 +2,9 @@
 
     python tests/emulator/differential_ptx.py --programs 1000 --seed 0
 
-Each program is a ``__host__ __device__`` function without undefined behaviour over 32- and 64-bit integers, floats and
-doubles; many go into one translation unit because the compiler is the slow part. Needs nvcc.
+Each program is a function without undefined behaviour over integers of 8 to 64 bits, halves, floats and doubles, with
+branches, loops and switches; ``differential_prelude.h`` has what it may call. Many go into one translation unit because
+the compiler is the slow part. Needs nvcc and g++.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import random
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,112 +25,69 @@ from tilewright.runtime.emulator import Module, launch
 
 LANES = 64
 STATEMENTS = 14
-PRELUDE = r"""
-#include <cstdint>
-#include <cstdio>
-#include <cmath>
-#define BOTH __host__ __device__ static inline
-typedef uint32_t u32; typedef uint64_t u64; typedef int32_t s32; typedef int64_t s64;
-BOTH u32 bits_of(float x) { union { float f; u32 u; } v; v.f = x; return x != x ? 0x7fffffffu : v.u; }
-BOTH u64 bits_of(double x) { union { double f; u64 u; } v; v.f = x; return x != x ? 0x7fffffffffffffffull : v.u; }
-BOTH u32 count(u32 x) {
-#ifdef __CUDA_ARCH__
-  return __popc(x);
-#else
-  return __builtin_popcount(x);
-#endif
-}
-BOTH u32 leading(u32 x) {
-#ifdef __CUDA_ARCH__
-  return __clz(x);
-#else
-  return x ? __builtin_clz(x) : 32;
-#endif
-}
-BOTH u64 mix(u64 h, u64 v) { h ^= v + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2); return h; }
-BOTH float tame(float x) { return x == x && fabsf(x) < 1e30f ? x : 1.25f; }
-BOTH double tame(double x) { return x == x && fabs(x) < 1e200 ? x : 1.25; }
-"""
-TEMPLATES: dict[str, tuple[str, ...]] = {
-    "u32": (
-        "{u}+{u}",
-        "{u}-{u}",
-        "{u}*{u}",
-        "{u}/({u}|1u)",
-        "{u}%({u}|1u)",
-        "{u}<<({u}&31)",
-        "{u}>>({u}&31)",
-        "{u}&{u}",
-        "{u}^~{u}",
-        "count({u})",
-        "leading({u})",
-        "({u}<{u}?{u}:{u})",
-        "(u32)({l}>>32)",
-        "(u32)({m}*{u}>>32)",
-        "bits_of({f})",
-        "(u32)(s32)({s}>>3)",
-        "(u32)(unsigned short)({u})",
-        "(u32)(signed char)({u})",
-        "({u}<<7|{u}>>25)",
-    ),
-    "s32": (
-        "(s32)({u})",
-        "(s32)({u}+{u})",
-        "({s}>>({u}&31))",
-        "({s}/(({s}&1023)+1))",
-        "({s}%(({s}&1023)+1))",
-        "({s}<{s}?{s}:{s})",
-        "(s32)(fminf(fmaxf({f},-1e6f),1e6f))",
-        "(s32)(short)({s})",
-        "-(({s})>>1)",
-        "({f}<{f}?{s}:{s})",
-    ),
-    "u64": (
-        "{l}+{l}",
-        "{l}*{l}",
-        "{l}^{u}",
-        "{l}>>({u}&63)",
-        "{l}<<({u}&63)",
-        "{l}/({u}|1ull)",
-        "{l}%({l}|1ull)",
-        "(u64)(s64){s}",
-        "bits_of({d})",
-        "({l}<{l}?{l}:{l})",
-        "(u64){u}*{u}",
-        "(u64)((s64){s}*{s})",
-    ),
-    "float": (
-        "{f}+{f}",
-        "{f}-{f}",
-        "tame({f}*{f})",
-        "tame({f}/({f}*{f}+1.5f))",
-        "fmaf({f},{f},{f})",
-        "(float){s}",
-        "(float){u}",
-        "sqrtf(fabsf({f}))",
-        "({s}<{s}?{f}:{f})",
-        "(float){d}",
-        "floorf({f})",
-        "-{f}",
-        "rintf({f})",
-        "truncf({f})",
-        "(float){l}",
-    ),
-    "double": (
-        "{d}+{d}",
-        "tame({d}*{d})",
-        "tame({d}/({d}*{d}+1.5))",
-        "fma({d},{d},{d})",
-        "(double){f}",
-        "(double){s}",
-        "(double){l}",
-        "sqrt(fabs({d}))",
-        "({d}<{d}?{d}:{d})",
-        "-{d}",
-        "ceil({d})",
-    ),
-}
-LETTERS = {"u": "u32", "s": "s32", "l": "u64", "m": "u64", "f": "float", "d": "double"}
+BATCH = 50
+PRELUDE = Path(__file__).with_name("differential_prelude.h")
+MODES = ("rn", "rz", "rd", "ru")
+
+
+def _each_mode(*templates: str) -> list[str]:
+    return [template.replace("@", mode) for template in templates for mode in MODES]
+
+
+TEMPLATES: dict[str, list[str]] = {
+    "u32": [
+        "{u}+{u}", "{u}-{u}", "{u}*{u}", "{u}/({u}|1u)", "{u}%({u}|1u)", "{u}<<({u}&31)", "{u}>>({u}&31)", "{u}&{u}",
+        "{u}^~{u}", "({u}<{u}?{u}:{u})", "(u32)({l}>>32)", "(u32)((u64){u}*{u}>>32)", "bits_of({f})",
+        "(u32)({s}>>3)", "(u32)(u16){u}", "(u32)(s8){u}", "({u}<<7|{u}>>25)", "count({u})", "count({l})",
+        "leading({u})", "leading({l})", "first_set({u})", "reverse({u})", "permute({u},{u},{u}&0x7777u)",
+        "funnel_left({u},{u},{u})", "funnel_right({u},{u},{u}&63)", "dot({u},{u},{u})", "high({u},{u})",
+        "distance({s},{s},{u})", "distance({u},{u},{u})", "average_up({u},{u})", "shift_left({u},{u}&63)",
+        "field({u},{u},{u})", "insert({u},{u},{u},{u})", "logic({u},{u},{u})", "({u}>{u}?{u}:{u})", "(u32){b}*{b}",
+        "(u32)({h}<{h})", "(u32)({d}<={d})",
+    ] + _each_mode("u32_@({f})", "u32_@({d})"),
+    "s32": [
+        "(s32)({u})", "(s32)({u}+{u})", "({s}>>({u}&31))", "({s}/(({s}&1023)+1))", "({s}%(({s}&1023)+1))",
+        "({s}<{s}?{s}:{s})", "(s32)(s16){s}", "(s32)-(u32)({s}>>1)", "({f}<{f}?{s}:{s})", "high({s},{s})",
+        "dot({s},{s},{s})", "small_product({s},{s})", "average({s},{s})", "shift_right({s},{u}&63)",
+        "field({s},{u},{u})", "({s}>{s}?{s}:{s})", "(s32){g}*{g}", "(s32)({q}>>32)", "({d}!={d}?{s}:{s})",
+    ] + _each_mode("s32_@({f})", "s32_@({d})"),
+    "u64": [
+        "{l}+{l}", "{l}-{l}", "{l}*{l}", "{l}^{u}", "{l}>>({u}&63)", "{l}<<({u}&63)", "{l}/({u}|1ull)",
+        "{l}%({l}|1ull)", "(u64)(s64){s}", "bits_of({d})", "({l}<{l}?{l}:{l})", "(u64){u}*{u}", "(u64)((s64){s}*{s})",
+        "high({l},{l})", "reverse({l})", "shift_right({l},{u}&127)", "(u64){u}*{u}+{l}", "{l}|~{l}",
+    ] + _each_mode("u64_@({f})", "u64_@({d})"),
+    "s64": [
+        "(s64)({l}+{l})", "(s64)((u64){q}*(u64){q})", "({q}>>({u}&63))", "({q}/(({q}&65535)+1))",
+        "({q}%(({s}&1023)+1))", "({q}<{q}?{q}:{q})", "(s64){s}", "(s64){s}*{s}", "high({q},{q})", "(s64){g}",
+    ] + _each_mode("s64_@({f})", "s64_@({d})"),
+    "u16": [
+        "(u16)({h}+{h})", "(u16)({h}*{h})", "(u16)({h}>>({u}&15))", "(u16){u}", "(u16)({h}/({h}|1))", "to_half({f})",
+        "half_sum({h},{h})", "half_product({h},{h})", "to_brain({f})", "(u16)({h}^{b})", "({h}<{h}?{h}:{h})",
+    ],
+    "s16": ["(s16)({g}-{g})", "(s16)({g}*{g})", "(s16)({g}>>({u}&15))", "(s16){s}", "(s16)({g}%(({g}&127)+1))",
+            "({g}<{g}?{g}:{g})", "(s16)(s8){g}"],
+    "u8": ["(u8)({b}+{b})", "(u8)({b}*{b})", "(u8){u}", "(u8)({b}>>({u}&7))", "({b}>{b}?{b}:{b})", "(u8)({b}%({b}|1))"],
+    "float": [
+        "{f}+{f}", "{f}-{f}", "{f}*{f}", "{f}/({f}*{f}+1.5f)", "fmaf({f},{f},{f})", "(float){s}", "(float){u}",
+        "sqrtf(fabsf({f}))", "({s}<{s}?{f}:{f})", "(float){d}", "floorf({f})", "-{f}", "rintf({f})", "truncf({f})",
+        "(float){l}", "least({f},{f})", "most({f},{f})", "from_half({h})", "from_brain({h})", "copysignf({f},{f})",
+        "(float){q}", "ceilf({f})", "single_of({u}&0xbfffffffu)",
+    ] + _each_mode("add_@({f},{f})", "mul_@({f},{f})", "div_@({f},{f}*{f}+1.5f)", "root_@(fabsf({f}))",
+                   "float_@({s})", "fma_@({f},{f},{f})", "float_@({u})", "float_@({q})", "float_@({l})",
+                   "float_@({d})"),
+    "double": [
+        "{d}+{d}", "{d}*{d}", "{d}/({d}*{d}+1.5)", "fma({d},{d},{d})", "(double){f}", "(double){s}", "(double){l}",
+        "sqrt(fabs({d}))", "({d}<{d}?{d}:{d})", "-{d}", "ceil({d})", "least({d},{d})", "most({d},{d})", "rint({d})",
+    ] + _each_mode("add_@({d},{d})", "mul_@({d},{d})", "div_@({d},{d}*{d}+1.5)", "root_@(fabs({d}))",
+                   "fma_@({d},{d},{d})", "double_@({q})", "double_@({l})"),
+}  # fmt: skip
+LETTERS = {
+    "u": "u32", "s": "s32", "l": "u64", "q": "s64", "h": "u16", "g": "s16", "b": "u8", "f": "float", "d": "double",
+}  # fmt: skip
+INPUTS = {
+    "u32": "a", "s32": "b", "u64": "c", "s64": "(s64)c", "u16": "(u16)(a>>7)", "s16": "(s16)b", "u8": "(u8)(c>>9)",
+    "float": "x", "double": "y",
+}  # fmt: skip
 
 
 class Program:
@@ -136,8 +96,8 @@ class Program:
     def __init__(self, name: str, seed: int) -> None:
         self.random = random.Random(seed)
         self.name = name
-        self.pools: dict[str, list[str]] = {"u32": ["a"], "s32": ["b"], "u64": ["c"], "float": ["x"], "double": ["y"]}
-        self.lines: list[str] = []
+        self.pools = {kind: [f"in_{kind}"] for kind in TEMPLATES}
+        self.lines = [f"  {kind} in_{kind} = {value};" for kind, value in INPUTS.items()]
         for index in range(STATEMENTS):
             self._statement(index)
 
@@ -145,21 +105,37 @@ class Program:
         text = self.random.choice(TEMPLATES[kind])
         for letter, type_name in LETTERS.items():
             while "{" + letter + "}" in text:
-                name = self.random.choice(self.pools[type_name][-4:])
-                cast = f"(u64){name}" if letter == "m" else name
-                text = text.replace("{" + letter + "}", cast, 1)
-        return text
+                text = text.replace("{" + letter + "}", self.random.choice(self.pools[type_name][-4:]), 1)
+        return f"tame(({kind})({text}))" if kind in ("float", "double") else f"({kind})({text})"
 
     def _statement(self, index: int) -> None:
-        kind = self.random.choice(list(TEMPLATES))
-        value = self._expression(kind)
-        value = f"tame((({kind})({value})))" if kind in ("float", "double") else value
-        name = f"v{index}"
-        self.lines.append(f"  {kind} {name} = {value};")
-        if self.random.random() < 0.2:
-            test = self._expression("u32")
-            self.lines.append(f"  if (({test}) & 1u) {name} = {self.random.choice(self.pools[kind])};")
+        kind, name = self.random.choice(list(TEMPLATES)), f"v{index}"
+        self.lines.append(f"  {kind} {name} = {self._expression(kind)};")
+        shape = self.random.random()
+        if shape < 0.2:
+            self.lines.append(f"  if ({self._expression('u32')} & 1u) {name} = {self._expression(kind)};")
+        elif shape < 0.3:
+            self._loop(index, kind, name)
+        elif shape < 0.4:
+            self._switch(kind, name)
         self.pools[kind].append(name)
+
+    def _loop(self, index: int, kind: str, name: str) -> None:
+        """A loop whose length differs between threads and whose body sees its own result; sometimes it ends early."""
+        self.pools[kind].append(name)
+        end = self._expression("u32")
+        leave = f" if ({self._expression('u32')} % 7u == 3u) break;" if self.random.random() < 0.5 else ""
+        self.lines.append(f"  for (u32 i{index} = 0; i{index} < ({end} & 7u); i{index}++) {{")
+        self.lines.append(f"    {name} = {self._expression(kind)};{leave}\n  }}")
+        self.pools[kind].pop()
+
+    def _switch(self, kind: str, name: str) -> None:
+        """A dense switch with a default; some cases fall through."""
+        self.lines.append(f"  switch ({self._expression('u32')} % 7u) {{")
+        for case in range(5):
+            leave = " break;" if self.random.random() < 0.8 else ""
+            self.lines.append(f"    case {case}: {name} = {self._expression(kind)};{leave}")
+        self.lines.append(f"    default: {name} = {self._expression(kind)};\n  }}")
 
     def source(self) -> str:
         values = [
@@ -192,18 +168,24 @@ def inputs(seed: int) -> list[Any]:
     return [a, b, c, x, y]
 
 
-def unit(programs: list[Program]) -> str:
-    """A translation unit: the functions, one kernel over all of them, and a main that does the same natively."""
+def unit(programs: Sequence[Program]) -> str:
+    """A translation unit: the functions, one kernel over all of them, and natively a main that does the same."""
     calls = "\n".join(
         f"  out[{i} * {LANES} + t] = {p.name}(a[t], b[t], c[t], x[t], y[t]);" for i, p in enumerate(programs)
     )
     pointers = "const u32 *a, const s32 *b, const u64 *c, const float *x, const double *y, u64 *out"
-    return (
-        PRELUDE
-        + "".join(p.source() for p in programs)
-        + f'extern "C" __global__ void device_side({pointers}) {{\n  int t = threadIdx.x;\n{calls}\n}}\n'
-        + f"static void host_side({pointers}, int t) {{\n{calls}\n}}\n"
-        + f"""int main(int, char **argv) {{
+    return f"""#include "{PRELUDE.name}"
+{"".join(p.source() for p in programs)}
+#ifdef __CUDACC__
+extern "C" __global__ void device_side({pointers}) {{
+  int t = threadIdx.x;
+{calls}
+}}
+#else
+static void host_side({pointers}, int t) {{
+{calls}
+}}
+int main(int, char **argv) {{
   const int n = {LANES}; static u32 a[n]; static s32 b[n]; static u64 c[n]; static float x[n]; static double y[n];
   static u64 out[n * {len(programs)}];
   FILE *in = fopen(argv[1], "rb");
@@ -213,59 +195,49 @@ def unit(programs: list[Program]) -> str:
   FILE *to = fopen(argv[2], "wb");
   return fwrite(out, 8, n * {len(programs)}, to) != n * {len(programs)};
 }}
+#endif
 """
-    )
 
 
-def compare(count: int, seed: int) -> tuple[int, list[str]]:
-    """Build and run ``count`` programs both ways; returns the values compared and the names that disagree."""
+@dataclass(frozen=True)
+class Comparison:
+    """How many values were compared, the programs that disagree, and the opcodes that ran."""
+
+    values: int
+    wrong: list[str]
+    opcodes: frozenset[str]
+
+
+def compare(count: int, seed: int) -> Comparison:
+    """Build ``count`` programs and run them both ways."""
     programs = [Program(f"f{seed}_{i}", seed * 100_003 + i) for i in range(count)]
     data = inputs(seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "unit.cu").write_text(unit(programs))
-        flags = ["-std=c++17", "-fmad=false", "-w"]
-        subprocess.run(["nvcc", *flags, "-arch=sm_80", "-ptx", "-o", path / "unit.ptx", path / "unit.cu"], check=True)
-        subprocess.run(
-            [
-                "nvcc",
-                *flags,
-                "-arch=sm_80",
-                "-cudart=none",
-                "-O1",
-                "-Xcompiler",
-                "-ffp-contract=off,-fwrapv",
-                "-o",
-                path / "unit",
-                path / "unit.cu",
-            ],
-            check=False,
-            capture_output=True,
-        )
-        if not (path / "unit").exists():
-            _native(path)
-        (path / "in").write_bytes(b"".join(array.tobytes() for array in data))
-        subprocess.run([path / "unit", path / "in", path / "out"], check=True)
-        native = np.fromfile(path / "out", np.uint64).reshape(count, LANES)
-        text = (path / "unit.ptx").read_text()
+        text = _device(path)
+        native = _native(path, data).reshape(count, LANES)
     emulated = np.zeros((count, LANES), np.uint64)
     report = launch(Module.parse(text), "device_side", (1,), (LANES,), args=[*data, emulated], check=("memory",))
     assert report.findings == [], [str(finding) for finding in report.findings]
     bad = (native != emulated).any(axis=1)
-    return native.size, [programs[i].name for i in np.flatnonzero(bad)]
-
-
-def _native(path: Path) -> None:
-    """Compile the host half alone with the C++ compiler."""
-    source = (path / "unit.cu").read_text()
-    start = source.index('extern "C" __global__')
-    source = source[:start] + source[source.index("static void host_side") :]
-    source = source.replace("__host__ __device__ ", "")
-    (path / "unit.cpp").write_text(source)
-    subprocess.run(
-        ["g++", "-std=c++17", "-O1", "-ffp-contract=off", "-fwrapv", "-w", "-o", path / "unit", path / "unit.cpp"],
-        check=True,
+    return Comparison(
+        native.size, [programs[i].name for i in np.flatnonzero(bad)], frozenset(report.counters.instructions)
     )
+
+
+def _device(path: Path) -> str:
+    flags = ["-std=c++17", "-fmad=false", "-w", "-arch=sm_80", f"-I{PRELUDE.parent}"]
+    subprocess.run(["nvcc", *flags, "-ptx", "-o", path / "unit.ptx", path / "unit.cu"], check=True)
+    return (path / "unit.ptx").read_text()
+
+
+def _native(path: Path, data: list[Any]) -> Any:
+    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-frounding-math", "-fwrapv", "-w", f"-I{PRELUDE.parent}"]
+    subprocess.run(["g++", *flags, "-x", "c++", "-o", path / "unit", path / "unit.cu"], check=True)
+    (path / "in").write_bytes(b"".join(array.tobytes() for array in data))
+    subprocess.run([path / "unit", path / "in", path / "out"], check=True)
+    return np.fromfile(path / "out", np.uint64)
 
 
 def available() -> bool:
@@ -277,11 +249,15 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    total, wrong = 0, []
-    for batch in range(0, options.programs, 50):
-        values, bad = compare(min(50, options.programs - batch), options.seed + batch)
-        total, wrong = total + values, wrong + bad
-        print(f"{batch + 50} programs, {total} values, {len(wrong)} programs disagree {wrong[:5]}", flush=True)
+    total, wrong, opcodes = 0, list[str](), frozenset[str]()
+    for batch in range(0, options.programs, BATCH):
+        found = compare(min(BATCH, options.programs - batch), options.seed + batch)
+        total, wrong, opcodes = total + found.values, wrong + found.wrong, opcodes | found.opcodes
+        print(
+            f"{min(batch + BATCH, options.programs)} programs, {total} values, {len(opcodes)} opcodes, "
+            f"{len(wrong)} programs disagree {wrong[:5]}",
+            flush=True,
+        )
     raise SystemExit(bool(wrong))
 
 

@@ -1,283 +1,230 @@
 """Mutation test of the emulator as an oracle: break one line of a working kernel and see whether the break is noticed.
 
-A mutant is killed when, in some mode, the result is wrong, the report holds an error, or the run stops. Run it:
+A mutant is killed when, in some mode, the result is wrong, the report holds a finding, or the run stops. Run it:
 
-    python tests/emulator/mutate_ptx.py [--sample N] [--seed S] [--only NAME]
+    python -m tests.emulator.mutate_ptx [--sample N] [--seed S] [--only NAME] [--kind PREFIX] [--out FILE]
 
-It prints a table by class and every survivor that is not listed in ``EQUIVALENT``.
+It prints a table by class and every survivor, with the argument where ``ptx_mutants.equivalent`` has one.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
-import ml_dtypes
 import numpy as np
+from tests.emulator.ptx_mutants.edits import edits
+from tests.emulator.ptx_mutants.equivalent import argument
+from tests.emulator.ptx_mutants.infection import watched
+from tests.emulator.ptx_mutants.liveness import needed_lines
+from tests.emulator.ptx_mutants.subjects import SUBJECTS, Subject
 
-from tilewright.runtime.emulator import Module, Report, TensorMap, launch
-from tilewright.runtime.emulator.errors import EmulatorError
+from tilewright.runtime.emulator import Module, TensorMap
+from tilewright.runtime.emulator.errors import EmulatorError, FindingRaised
 
-FOLDER = Path(__file__).parent / "fixtures"
 MODES: tuple[dict[str, Any], ...] = (
     {"completion": "lazy"},
-    {"completion": "eager", "schedule": "random", "seed": 1},
-    {"completion": "random", "schedule": "random", "seed": 2},
+    {"completion": "eager", "schedule": "random"},
+    {"completion": "random", "schedule": "random"},
     {"completion": "lazy", "schedule": "reverse"},
 )
-STEPS = 12_000
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A kernel under test: ``run`` launches a module and returns the report and whether the result is right."""
-
-    name: str
-    file: str
-    entry: str
-    run: Callable[..., tuple[Report, bool]]
+ALIKE = 6
+"""Of statements that differ in registers only, as unrolled loops have them, so many get each mistake; all of them get
+the mistakes of synchronisation."""
 
 
 @dataclass(frozen=True)
 class Mutant:
+    """A kernel with one mistake. ``line`` is 0 for a mistake in the arguments, which ``alter`` makes."""
+
     subject: Subject
     kind: str
     line: int
-    text: str
+    original: str
+    changed: str
+    alter: Callable[[list[Any]], list[Any]] | None = None
 
     @property
     def synchronisation(self) -> bool:
         return self.kind.startswith("sync")
 
+    def module(self) -> Module:
+        lines = self.subject.text().split("\n")
+        if self.line:
+            lines[self.line - 1] = self.changed
+        return Module.parse("\n".join(lines))
 
-def close(actual: Any, exact: Any, scale: Any, units: float) -> bool:
-    return bool((np.abs(actual - exact) <= units * 2.0**-24 * scale + 1e-30).all())
-
-
-def tiled_matmul(module: Module, **options: Any) -> tuple[Report, bool]:
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(70, 40)).astype(np.float32), rng.normal(size=(40, 66)).astype(np.float32)
-    c = np.full((70, 66), np.nan, np.float32)
-    report = launch(module, "tiled_matmul", (2, 2), (256,), args=[a, b, c, 70, 66, 40], max_steps=STEPS, **options)
-    wide = a.astype(np.float64), b.astype(np.float64)
-    return report, close(c, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), 20)
+    def __str__(self) -> str:
+        return f"{self.subject.name} {self.kind} line {self.line}: {self.original[:100]} -> {self.changed[:100]}"
 
 
-def row_softmax(module: Module, **options: Any) -> tuple[Report, bool]:
-    x = np.random.default_rng(2).normal(size=(5, 77)).astype(np.float32)
-    y = np.full_like(x, np.nan)
-    report = launch(module, "row_softmax", (3,), (64,), args=[x, y, 5, 77], max_steps=STEPS, **options)
-    exact = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
-    exact /= exact.sum(1, keepdims=True)
-    return report, close(y, exact, exact, 60)
+@dataclass(frozen=True)
+class Verdict:
+    """How a mutant was noticed (None: it survived), and why a survivor is equivalent (None: it is not known to be)."""
+
+    mutant: Mutant
+    how: str | None
+    reason: str | None
 
 
-def split_sum(module: Module, **options: Any) -> tuple[Report, bool]:
-    values = np.arange(1000, dtype=np.float32)
-    partial, ticket, output = np.zeros(6, np.float32), np.zeros(1, np.uint32), np.zeros(1, np.float32)
-    report = launch(
-        module, "split_sum", (6,), (128,), args=[values, partial, ticket, output, 1000], max_steps=STEPS, **options
-    )
-    return report, bool(output[0] == 499500)
-
-
-def mma_pipeline(module: Module, **options: Any) -> tuple[Report, bool]:
-    rng = np.random.default_rng(3)
-    a, b = (rng.normal(size=shape).astype(ml_dtypes.bfloat16) for shape in ((72, 264), (264, 72)))
-    c = np.full((72, 72), np.nan, np.float32)
-    report = launch(module, "mma_pipeline", (2, 2), (128,), args=[a, b, c, 72, 72, 264], max_steps=STEPS, **options)
-    wide = a.astype(np.float64), b.astype(np.float64)
-    return report, close(c, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), 20)
-
-
-def specialised(module: Module, **options: Any) -> tuple[Report, bool]:
-    rng = np.random.default_rng(4)
-    a, b = (rng.normal(size=shape).astype(np.float16) for shape in ((100, 456), (72, 456)))
-    c = np.full((100, 72), np.nan, np.float32)
-    maps = [TensorMap.tiled(a, box=(64, 128), swizzle=128), TensorMap.tiled(b, box=(64, 64), swizzle=128)]
-    report = launch(
-        module,
-        "specialised",
-        (2, 1),
-        (384,),
-        shared_bytes=3 * 24576 + 48,
-        args=[*maps, c, 100, 72, 456],
-        max_steps=STEPS,
-        **options,
-    )
-    wide = a.astype(np.float64), b.astype(np.float64).T
-    return report, close(c, wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]), 20)
-
-
-def cluster_sum(module: Module, **options: Any) -> tuple[Report, bool]:
-    values, output = np.arange(1500, dtype=np.float32), np.zeros(2, np.float32)
-    report = launch(module, "cluster_sum", (8,), (128,), args=[values, output, 1500], max_steps=STEPS, **options)
-    return report, bool(output.sum() == values.sum())
-
-
-def tile_add(module: Module, **options: Any) -> tuple[Report, bool]:
-    x = np.random.default_rng(5).normal(size=(50, 40)).astype(np.float32)
-    y = np.full_like(x, np.nan)
-    maps = [TensorMap.tiled(array, box=(32, 32)) for array in (x, y)]
-    report = launch(module, "tile_add", (2, 2), (64,), args=[*maps, np.float32(1.5)], max_steps=STEPS, **options)
-    return report, bool((y == x + np.float32(1.5)).all())
-
-
-SUBJECTS = (
-    Subject("tiled_matmul", "basic", "tiled_matmul", tiled_matmul),
-    Subject("row_softmax", "basic", "row_softmax", row_softmax),
-    Subject("split_sum", "basic", "split_sum", split_sum),
-    Subject("mma_pipeline", "pipeline", "mma_pipeline", mma_pipeline),
-    Subject("specialised", "hopper", "specialised", specialised),
-    Subject("cluster_sum", "hopper", "cluster_sum", cluster_sum),
-    Subject("tile_add", "hopper", "tile_add", tile_add),
-)
-
-DELETED = re.compile(
-    r"^(bar\.sync|barrier\.sync|bar\.warp|cp\.async\.(commit_group|wait_group|bulk\.(commit_group|wait_group))"
-    r"|wgmma\.(fence|commit_group|wait_group)|mbarrier\.(init|arrive|expect_tx)|fence|membar|barrier\.cluster)"
-)
-EQUIVALENT: dict[tuple[str, str, str], str] = {
-    (
-        "mma_pipeline",
-        "sync-delete",
-        "cp.async.commit_group",
-    ): "the prologue's groups may merge when the waits count later ones",
-    ("specialised", "sync-delete", "fence.mbarrier_init"): "fence.proxy.async after it orders the same writes",
-    ("specialised", "sync-delete", "fence.proxy.async"): "fence.mbarrier_init before it orders the same writes",
-    ("specialised", "sync-delete", "wgmma.fence"): "inside the loop only wgmma itself touches the accumulators",
-    (
-        "split_sum",
-        "sync-delete",
-        "bar.sync#8",
-    ): "thread 0 alone reads what it wrote itself in the last step of the tree",
-}
-"""Survivors that change nothing a program may rely on, by (subject, kind, start of the instruction), with the reason;
-``#n`` picks the n-th such instruction of the kernel."""
-
-
-def _edits(code: str) -> Iterator[tuple[str, str]]:
-    """Kinds and replacement texts for one instruction."""
-    if DELETED.match(code):
-        yield "sync-delete", "//" + code
-    counted = re.search(r"(wait_group(?:\.read|\.sync\.aligned)?\s+)(\d+)", code)
-    if counted:
-        yield "sync-wait+1", code.replace(counted.group(), f"{counted[1]}{int(counted[2]) + 1}")
-    if code.startswith("bar.sync") and "," not in code:
-        yield "sync-barrier-id", re.sub(r"bar\.sync(\s+)\S+;", r"bar.sync\g<1>7, 32;", code)
-    if "ldmatrix" in code:
-        yield "trans", code.replace(".trans", "") if ".trans" in code else code.replace(".x4.", ".x4.trans.")
-    for old, new in (
-        ("setp.lt", "setp.le"),
-        ("setp.ge", "setp.gt"),
-        ("setp.gt", "setp.ge"),
-        ("setp.ne", "setp.eq"),
-        ("sub.f32", "add.f32"),
-        ("add.f32", "sub.f32"),
-        ("max.f32", "min.f32"),
-        ("xor.b32", "or.b32"),
-    ):
-        if code.startswith(old):
-            yield "operator", code.replace(old, new, 1)
-    immediate = re.search(r", (\d+);$", code)
-    if immediate and re.match(r"(add|shl|shr|and|mul|mad|or|shfl)\b", code) and not code.startswith("shfl"):
-        yield "immediate+1", code.replace(immediate.group(), f", {int(immediate[1]) + 1};")
-    if code.startswith("@%p"):
-        yield "guard", code.replace("@%p", "@!%p", 1)
-
-
-@lru_cache(maxsize=16)
-def executed_lines(subject: Subject) -> frozenset[int]:
-    """Lines of the blocks that the working kernel runs; a change elsewhere cannot matter for these inputs."""
-    report, _ = subject.run(Module.parse((FOLDER / f"{subject.file}.ptx").read_text()))
-    counters = report.counters
-    ran = (block for block in counters.program.blocks if counters.lanes_per_block[block.index])
-    return frozenset(instruction.line for block in ran for instruction in block.instructions)
+@lru_cache(maxsize=32)
+def live_lines(subject: Subject) -> frozenset[int]:
+    """Lines that matter for a subject's launches: executed, and of an effect or of a value that one depends on."""
+    module, blocks = Module.parse(subject.text()), []
+    for sizes in subject.sizes:
+        counters = subject.run(module, 0, sizes)[0].counters
+        blocks += [block for block in counters.program.blocks if counters.lanes_per_block[block.index]]
+    return frozenset(needed_lines(blocks))
 
 
 def mutants(subject: Subject) -> list[Mutant]:
-    """All mutants of a subject in code that runs, one line each."""
-    lines = (FOLDER / f"{subject.file}.ptx").read_text().split("\n")
-    start = next(i for i, line in enumerate(lines) if f".entry {subject.entry}(" in line)
-    end = next(i for i in range(start, len(lines)) if lines[i] == "}")
-    found = []
-    for index in range(start, end):
-        code = lines[index].strip()
-        if index + 1 not in executed_lines(subject):
+    """All mutants of a subject: one statement each, in code that matters, and one field of a tensor map each."""
+    lines, seen, found = subject.text().split("\n"), Counter[Any](), []
+    for number in sorted(live_lines(subject)):
+        code = lines[number - 1].strip()
+        for changed, kind in {text: kind for kind, text in reversed(list(edits(code)))}.items():
+            mutant = Mutant(subject, kind, number, code, changed)
+            shape = mutant.kind, re.sub(r"%\w+\d", "%", code), re.sub(r"%\w+\d", "%", mutant.changed)
+            seen[shape] += 1
+            if mutant.synchronisation or seen[shape] <= ALIKE:
+                found.append(mutant)
+    return found + list(_map_mutants(subject))
+
+
+def _map_mutants(subject: Subject) -> Iterator[Mutant]:
+    for position, value in enumerate(subject.prepare(np.random.default_rng(0), subject.sizes[0]).args):
+        if not isinstance(value, TensorMap):
             continue
-        for kind, replacement in _edits(code):
-            changed = [*lines[:index], replacement, *lines[index + 1 :]]
-            found.append(Mutant(subject, kind, index + 1, "\n".join(changed)))
-    return found
+        for width in {0, 32, 64, 128} - {value.swizzle}:
+            yield Mutant(
+                subject, "swizzle", 0, f"map {position} {value.swizzle}", f"swizzle {width}",
+                partial(_with_swizzle, position, width),
+            )  # fmt: skip
+
+
+def _with_swizzle(position: int, width: int, args: list[Any]) -> list[Any]:
+    return [replace(value, swizzle=width) if i == position else value for i, value in enumerate(args)]
+
+
+@lru_cache(maxsize=32)
+def step_limit(subject: Subject) -> int:
+    """Blocks a mutant may run: at least twice what the original needs in any mode."""
+    module, limit = Module.parse(subject.text()), 64
+    while not all(
+        subject.run(module, seed, sizes, max_steps=limit, **mode)[0].completed
+        for seed, mode in enumerate(MODES)
+        for sizes in subject.sizes
+    ):
+        limit *= 2
+    return 2 * limit
 
 
 def killed(mutant: Mutant) -> str | None:
     """How a mutant is noticed, or None."""
+    subject, limit = mutant.subject, step_limit(mutant.subject)
     try:
-        module = Module.parse(mutant.text)
-        for mode in MODES:
-            report, right = mutant.subject.run(module, **mode)
-            if report.findings:
-                return report.findings[0].kind
-            if not right or not report.completed:
-                return "result"
+        module = mutant.module()
+        for seed, mode in enumerate(MODES):
+            for sizes in subject.sizes:
+                report, right = subject.run(
+                    module, seed, sizes, mutant.alter, max_steps=limit, raise_on_finding=True, **mode
+                )
+                if report.findings or not right:
+                    return report.findings[0].kind if report.findings else "result"
+    except FindingRaised as error:
+        return str(error).split(": ")[1].removeprefix("error ")
     except EmulatorError as error:
         return type(error).__name__
     return None
 
 
+UNTOUCHED = "the statement gives the original's value in every launch (watched)"
+
+
 def excuse(mutant: Mutant) -> str | None:
     """Why a survivor is equivalent, or None."""
-    lines = (FOLDER / f"{mutant.subject.file}.ptx").read_text().split("\n")
-    entry = next(i for i, line in enumerate(lines) if f".entry {mutant.subject.entry}(" in line)
-    for (name, kind, pattern), reason in EQUIVALENT.items():
-        start, _, which = pattern.partition("#")
-        places = [i + 1 for i in range(entry, len(lines)) if lines[i].strip().startswith(start)]
-        chosen = places if not which else places[int(which) - 1 : int(which)]
-        if (name, kind) == (mutant.subject.name, mutant.kind) and mutant.line in chosen:
-            return reason
-    return None
+    line = watched(mutant.original, mutant.changed) if mutant.line else None
+    if line is not None and killed(replace(mutant, changed=line)) is None:
+        return UNTOUCHED
+    lines = mutant.subject.text().split("\n")
+    start = next(i for i, line in enumerate(lines) if f".entry {mutant.subject.entry}(" in line)
+    nth = sum(line.strip() == mutant.original for line in lines[start : mutant.line])
+    return argument(mutant.subject.name, mutant.kind, mutant.original, mutant.changed, nth)
 
 
-def choose(sample: int | None, seed: int, only: str | None) -> list[Mutant]:
-    """All synchronisation mutants and a seeded sample of the others."""
-    every = [mutant for subject in SUBJECTS if only in (None, subject.name) for mutant in mutants(subject)]
-    if sample is None:
-        return every
-    return random.Random(seed).sample(every, min(sample, len(every)))
+def judged(chosen: Iterable[Mutant]) -> Iterator[Verdict]:
+    for mutant in chosen:
+        how = killed(mutant)
+        yield Verdict(mutant, how, None if how else excuse(mutant))
+
+
+def choose(sample: int | None, seed: int, only: str = "", kind: str = "") -> list[Mutant]:
+    """All mutants, or a seeded sample of them."""
+    every = [m for s in SUBJECTS if only in ("", s.name) for m in mutants(s) if m.kind.startswith(kind)]
+    return every if sample is None else random.Random(seed).sample(every, min(sample, len(every)))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The three numbers that the oracle is held to."""
+
+    synchronisation: float
+    every: float
+    equivalent: float
+
+    @classmethod
+    def of(cls, verdicts: list[Verdict]) -> Rates:
+        real = [v for v in verdicts if v.reason is None]
+        sync = [v for v in real if v.mutant.synchronisation]
+        return cls(_share(sync), _share(real), 1 - len(real) / max(len(verdicts), 1))
+
+
+def _share(verdicts: list[Verdict]) -> float:
+    return sum(v.how is not None for v in verdicts) / max(len(verdicts), 1)
+
+
+def table(verdicts: list[Verdict]) -> str:
+    """Rows of a Markdown table by class."""
+    rows: dict[str, list[int]] = {}
+    for v in verdicts:
+        row = rows.setdefault(v.mutant.kind, [0, 0, 0])
+        row[0] += 1
+        row[1] += v.how is not None
+        row[2] += v.reason is not None
+    rows["all"] = [sum(row[i] for row in rows.values()) for i in range(3)]
+    return "\n".join(f"| {kind} | {a} | {b} | {c} |" for kind, (a, b, c) in sorted(rows.items()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only")
-    parser.add_argument("--sync", action="store_true", help="only synchronisation mutants")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--kind", default="")
+    parser.add_argument("--out", help="write every verdict as JSON lines")
     options = parser.parse_args()
-    table: dict[str, list[int]] = {}
-    for mutant in choose(options.sample, options.seed, options.only):
-        if options.sync and not mutant.synchronisation:
-            continue
-        how, reason = killed(mutant), None
-        row = table.setdefault(mutant.kind, [0, 0, 0])
-        row[0] += 1
-        row[1] += how is not None
-        if how is None:
-            reason = excuse(mutant)
-            row[2] += reason is not None
-            code = (FOLDER / f"{mutant.subject.file}.ptx").read_text().split("\n")[mutant.line - 1].strip()
-            print(
-                f"survivor {mutant.subject.name} {mutant.kind} line {mutant.line}: {code[:90]} {reason or ''}",
-                flush=True,
+    verdicts, start = [], time.process_time()
+    log = open(options.out, "w") if options.out else None
+    for verdict in judged(choose(options.sample, options.seed, options.only, options.kind)):
+        verdicts.append(verdict)
+        m = verdict.mutant
+        if log is not None:
+            log.write(
+                json.dumps([m.subject.name, m.kind, m.line, m.original, m.changed, verdict.how, verdict.reason]) + "\n"
             )
-    for kind, (count, dead, excused) in sorted(table.items()):
-        print(f"{kind:18s} {count:5d} mutants, {dead:5d} killed, {excused:4d} equivalent")
+            log.flush()
+        if verdict.how is None:
+            print(f"survivor {m} | {verdict.reason or ''}", flush=True)
+    print(table(verdicts))
+    print(Rates.of(verdicts), f"{time.process_time() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,14 @@ def test_no_fault_no_finding_and_calls_are_inlined() -> None:
     np.testing.assert_array_equal(x, 2 * np.arange(32))
 
 
+def test_a_thread_that_its_member_mask_leaves_out_is_reported() -> None:
+    module = changed("basic", "row_softmax", "mov.u32 \t%r44, -1;", "mov.u32 \t%r44, 2147483647;")
+    x = np.ones((2, 40), np.float32)
+    report = launch(module, "row_softmax", (1,), (64,), args=[x, np.zeros_like(x), 2, 40])
+    found = [finding for finding in report.findings if finding.kind == "member-mask"]
+    assert found and set(found[0].lanes) == {31, 63}
+
+
 def test_missing_barrier_is_a_race() -> None:
     module = changed("basic", "tiled_matmul", "bar.sync", "//", 1)
     a = np.ones((64, 48), np.float32)
