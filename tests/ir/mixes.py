@@ -1,4 +1,4 @@
-"""What the compiler writes for the library: how often each op stands in each launch, for a CPU and for sm_80, as text.
+"""What the compiler writes for many kernels: how often each op stands in each launch, for a CPU and for sm_80, as text.
 
     python -m tests.ir.mixes   # writes tests/ir/mixes.txt anew; read the difference before it is committed
 
@@ -9,12 +9,19 @@ access. This is where it shows. Ops of ``arith`` stand without their dialect.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from tests.library_cases import CASES, Case
+from tests.library_cases import CASES
+from tilewright.compiler import sources
+from tilewright.compiler.driver import instance_of
 from tilewright.compiler.emit import emit
+from tilewright.compiler.emit_refuse import NOT_COMPILED
+from tilewright.compiler.jobs import Job
+from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.typed import TypedKernel
 from tilewright.compiler.pipeline import Settings, road
 from tilewright.compiler.target import GPUS, Target
@@ -29,6 +36,8 @@ from tilewright.passes.tile.facts import attach_facts
 from tilewright.passes.tile.rule import Machine
 
 FILE = Path(__file__).with_suffix(".txt")
+KERNELS = tuple(Path(__file__).parents[1] / "kernels" / f"{name}.tw" for name in ("convolutions", "routing"))
+"""Moving windows, ranges, gathers and masks, of which the library has few."""
 FLAGS = dict.fromkeys(("avx2", "fma", "f16c"), True)
 CPU = Target(
     "cpu", ("cpu",), cpu=from_features("x86-64-v3", "x86_64-unknown-linux-gnu", FLAGS), machine=Machine(columns=16)
@@ -36,16 +45,62 @@ CPU = Target(
 GPU = GPUS["sm_80"]
 
 
-def written(case: Case) -> str:
-    """The mixes of a library kernel: f32 on a CPU; bf16, where it takes that, and aligned rows on a GPU."""
-    dtype = "bf16" if "bf16" in case.dtypes else "f32"
-    return "\n".join([
-        f"== {case.module}.{case.id}", *_cpu(case.typed("f32")), *_gpu(case.typed(dtype), _facts(case, dtype)), "",
-    ])  # fmt: skip
+@dataclass(frozen=True)
+class Recorded:
+    """A kernel by a name of its own; ``typed`` makes it for an element type, ``dtypes`` are those it takes."""
+
+    name: str
+    dtypes: tuple[str, ...]
+    typed: Callable[[str], TypedKernel]
 
 
-def _facts(case: Case, dtype: str) -> tuple[str, ...]:
-    kernel = case.typed(dtype)
+@cache
+def candidates() -> tuple[Recorded, ...]:
+    """The library and ``KERNELS``, those too that are not compiled yet."""
+    library = [Recorded(f"{case.module}.{case.id}", case.dtypes, case.typed) for case in CASES]
+    return (*library, *(one for path in KERNELS for one in _kernels_of(path)))
+
+
+def recorded() -> list[Recorded]:
+    """The kernels that the file has."""
+    return [one for one in candidates() if one.name in known()]
+
+
+def _kernels_of(path: Path) -> Iterator[Recorded]:
+    for name, checked in sources.from_file(path).module.kernels.items():
+        dtypes = tuple(dict.fromkeys(dtype for allowed in checked.type_params.values() for dtype in allowed))
+        yield Recorded(f"{path.stem}/{name}", dtypes or ("f32",), partial(_instance, path, name))
+
+
+def _instance(path: Path, name: str, dtype: str) -> TypedKernel:
+    """For ``dtype`` where it is allowed; constants without a default are 2, or true."""
+    program = sources.from_file(path)
+    checked = program.kernel(name)
+    types = {param: dtype if dtype in allowed else allowed[0] for param, allowed in checked.type_params.items()}
+    missing = [item for item in checked.scalars if item.qualifier == "const" and item.default is None]
+    consts = {item.name.id: True if str(item.dtype) == "bool" else 2 for item in missing}
+    return Job(program, name, instance_of(checked, types, consts)).typed()
+
+
+def is_compiled(one: Recorded) -> bool:
+    """Whether the emitter takes a kernel."""
+    try:
+        with ods.session():
+            emit(one.typed(one.dtypes[0]))
+    except SourceErrors as errors:
+        assert {diagnostic.code for diagnostic in errors.diagnostics} == {NOT_COMPILED}
+        return False
+    return True
+
+
+def written(one: Recorded) -> str:
+    """The mixes of a kernel: f32, where it takes that, on a CPU; bf16 and aligned rows on a GPU."""
+    wide, narrow = (dtype if dtype in one.dtypes else one.dtypes[0] for dtype in ("f32", "bf16"))
+    kernel = one.typed(narrow)
+    return "\n".join([f"== {one.name}", *_cpu(one.typed(wide)), *_gpu(kernel, _facts(kernel)), ""])
+
+
+def _facts(kernel: TypedKernel) -> tuple[str, ...]:
     tensors = [tensor.name for tensor in (*kernel.tensors, *kernel.outputs)]
     return (*(f"align({name}) >= 16" for name in tensors), *(f"{dim} % 16 == 0" for dim in kernel.dims))
 
@@ -103,4 +158,4 @@ def known() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    FILE.write_text("".join(written(case) for case in CASES), encoding="utf-8")
+    FILE.write_text("".join(map(written, filter(is_compiled, candidates()))), encoding="utf-8")

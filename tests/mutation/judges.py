@@ -23,7 +23,7 @@ from tests.fuzz.checks import failing
 from tests.fuzz.features import REQUIRED
 from tests.fuzz.generate import Backend, compare_outputs, generate
 from tests.fuzz.program import Program
-from tests.ir.mixes import known, written
+from tests.ir.mixes import Recorded, known, recorded, written
 from tests.library_cases import CASES, Case
 from tests.sources import typed_text
 from tilewright.compiler.emit import emit
@@ -95,8 +95,7 @@ def prepared() -> Judges:
     """Random programs and library kernels with what the reference says of them, and the recorded mixes, long ones
     first."""
     programs = _compiled([(program, _typed(program)) for program in covering()])
-    recorded = [(case, known()[f"{case.module}.{case.id}"]) for case in CASES]
-    mixes = [_mix_judge(*one) for one in sorted(recorded, key=lambda one: len(one[1]), reverse=True)]
+    mixes = [_mix_judge(one) for one in sorted(recorded(), key=lambda one: len(known()[one.name]), reverse=True)]
     library = [_library_judge(number, case) for number, case in enumerate(CASES) if case.module in MODULES]
     native = [_program_judge(*one, _road(k)) for k, one in enumerate(programs)]
     return Judges(
@@ -184,11 +183,13 @@ def _check_judge(program: Program, kernel: TypedKernel) -> Judge:
     return Judge(f"check of {program.seed}", ask)
 
 
-def _mix_judge(case: Case, recorded: str) -> Judge:
-    def ask() -> None:
-        assert written(case) == recorded
+def _mix_judge(one: Recorded) -> Judge:
+    expected = known()[one.name]
 
-    return Judge(f"mix {case.module}.{case.id}", ask)
+    def ask() -> None:
+        assert written(one) == expected
+
+    return Judge(f"mix {one.name}", ask)
 
 
 def _library_judge(number: int, case: Case) -> Judge:
