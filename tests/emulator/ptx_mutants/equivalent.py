@@ -36,10 +36,6 @@ class Rule:
 RULES = (
     # -- synchronisation that something else gives as well
     Rule(
-        "mma_pipeline own_matmul", "sync-commit-delete", r"cp\.async\.commit_group",
-        "the copies join the next group, which the same waits cover",
-    ),
-    Rule(
         "specialised", "sync-fence-delete", r"fence\.(mbarrier_init|proxy\.async)",
         "two fences follow the same writes to the mbarriers; either orders them",
     ),
@@ -140,17 +136,7 @@ RULES = (
         "mma_pipeline", "guard-never|comparison-boundary", r"(^@%p(13|38) bra|setp\.ge\.s32\s+%p(13|38), )",
         "a copy past the last step moves no bytes, into a slot that nobody reads again",
     ),
-    # -- counters of loops that were unrolled
-    Rule(
-        "row_softmax tiled_matmul tile_add mma_pipeline", "immediate",
-        r"add\.s32\s+%r(107|111|115|78|47|41|77), %r\w+, (128|1024|256|-256)",
-        "the counter may run ahead of the end by less than one unrolled group of steps",
-    ),
-    Rule(
-        "tiled_matmul mma_pipeline", "operator", r"add\.s32\s+%r(78|41|77), %r\w+, (1024|256)",
-        "the loop over a tile runs once: its counter is only compared with the end",
-    ),
-    Rule("tile_add", "immediate", r"shr\.u32\s+%r32, %r4, 6", "both counts leave the same work to the two loops"),
+    # -- values that are only compared, and loops whose work another one takes
     Rule("mma_pipeline", "operator|immediate", r"and\.b32\s+%r(6|13|239|275), %r\w+, -?128", "only compared with zero"),
     Rule(
         "specialised", "immediate", r"mov\.f32\s+%f1249, 0f00000000",
@@ -194,12 +180,6 @@ RULES = (
         "a matrix descriptor has no room for the low four bits of an address",
     ),
     Rule(
-        "specialised mma_pipeline",
-        "immediate",
-        r"mul\.wide\.u(32|16)\s+%\w+, %\w+, -(1431655765|21845)",
-        "the quotient of a small number by three is the same",
-    ),
-    Rule(
         "mma_pipeline",
         "operator",
         r"shr\.u32\s+%r122, %r121, 17",
@@ -223,12 +203,6 @@ RULES = (
         "immediate|comparison-boundary",
         r"setp\.lt\.u32\s+%p36, %r511, 2",
         "the prologue fetches tile 2, and the first step fetches it again into the same slot",
-    ),
-    Rule(
-        "own_softmax",
-        "immediate",
-        r"(add\.s64\s+%rd\d+, %rd\d+, -?512|mov\.b64\s+%rd\d+, 0)",
-        "the counter may run ahead of the end by less than one vector step of 512",
     ),
     Rule(
         "own_softmax",
