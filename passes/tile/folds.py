@@ -170,15 +170,15 @@ class FoldTiler:
         for expr in list(loops.domain.constraints.results):
             value = self.emitter.as_tile(evaluate_affine(self.emitter, expr, arguments, loops.symbols))
             mask = self._both(mask, self.emitter.elementwise(at_least, value, zero))
-        where = tw.block_of(loops.op, tw.WHERE)
-        if where is not None:
-            condition = self.evaluator.evaluate(where, arguments, active=mask)[0]
-            mask = self._both(mask, self.emitter.as_tile(condition))
         for position, limit in loops.residual:
             value = self.emitter.as_tile(arguments[loops.domain.parallel + position // 2])
             build = at_least if position % 2 == 0 else below
             mask = self._both(mask, self.emitter.elementwise(build, value, limit))
-        return mask
+        where = tw.block_of(loops.op, tw.WHERE)
+        if where is None:
+            return mask
+        condition = self.evaluator.evaluate(where, arguments, active=mask)[0]  # it may read: only inside the bounds
+        return self._both(mask, self.emitter.as_tile(condition))
 
     def _both(self, left: Tile | None, right: Tile | None) -> Tile | None:
         if left is None or right is None:

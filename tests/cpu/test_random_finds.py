@@ -7,8 +7,10 @@ import gc
 import numpy as np
 
 import tilewright as tw
+from tests.fuzz.backends import compiled_and_run, small_target
 from tests.ir.tensor_road import ROAD, emitted
 from tests.sources import typed_text
+from tilewright.compiler.pipeline import Settings
 from tilewright.compiler.reference.evaluate import evaluate
 from tilewright.dialect import ods
 from tilewright.passes.base import run_passes
@@ -103,3 +105,15 @@ kernel k[M, N](x: f32[M, N]) -> (y: i64[M]):
     x = np.random.default_rng(1).permutation(45).reshape(5, 9).astype(np.float32)
     assert kernel.compile().plan.workspaces
     np.testing.assert_array_equal(kernel(x), [max(row[: 9 - j].argmax() for j in range(3)) for row in x])
+
+
+def test_a_condition_of_a_fold_reads_inside_the_bounds_alone() -> None:
+    """Rows with few points read on as far as those with many, one element behind the tensor at the end."""
+    kernel = typed_text("""
+kernel k[M](at: i64[M]) -> (y: f32[M]):
+    y[i] = sum[j in max(i - 1, 0) .. min(i + 2, M) where at[j] != 1](i32(i))
+""")
+    at = np.array([1, 0, 2, 1, 0, 1, 5], np.int64)
+    found = compiled_and_run(kernel, small_target(1004990), Settings(verify=True), {"at": at})
+    counts = [sum(at[max(i - 1, 0) : i + 2] != 1) for i in range(len(at))]
+    np.testing.assert_array_equal(found["y"], counts * np.arange(len(at)))
