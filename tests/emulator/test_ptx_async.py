@@ -17,13 +17,9 @@ COMPLETIONS = ["eager", "lazy", "random"]
 def broken(entry: str, sizes: tuple[int, ...], old: str, new: str) -> tuple[Report, bool]:
     """The report of a fixture with one statement changed, and whether its result is right nevertheless."""
     (kernel,) = (kernel for kernel in KERNELS if kernel.entry == entry)
-    case = kernel.case(np.random.default_rng(7), *sizes)
+    case = kernel.case(np.random.default_rng(7), sizes)
     report = kernel.launch(case, changed(kernel.fixture, entry, old, new))
-    try:
-        case.check()
-    except AssertionError:
-        return report, False
-    return report, True
+    return report, case.right()
 
 
 PIPELINE_MUTANTS = [

@@ -127,7 +127,7 @@ def _damage(least: int, seconds: float) -> None:
         text = damaged(fixture_text(chosen.fixture), chosen.entry, rng)
         start = time.process_time()
         try:
-            chosen.launch(chosen.case(rng, *chosen.sizes[-1]), Module.parse(text), max_steps=300)
+            chosen.launch(chosen.case(rng, chosen.sizes[-1]), Module.parse(text), max_steps=300)
         except EmulatorError:
             pass
         assert time.process_time() - start < SECONDS

@@ -88,8 +88,8 @@ def test_a_ticket_needs_the_fences_on_both_sides_of_the_barriers(fence: int) -> 
     module = changed("splitk", "split_k", "membar.gl", "//", fence)
     kinds = set()
     for seed in range(3):
-        case = split_k(np.random.default_rng(seed), 40, 33, 51, 3)
-        report = launch(module, "split_k", case.grid, (case.block,), args=case.args, schedule="random", seed=seed)
+        case = split_k(np.random.default_rng(seed), (40, 33, 51, 3))
+        report = launch(module, "split_k", case.grid, case.block, args=case.args, schedule="random", seed=seed)
         kinds |= {finding.kind for finding in report.findings}
     assert kinds == {"race"}
 
