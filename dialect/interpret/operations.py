@@ -287,6 +287,11 @@ def _select(numbers: Numbers, op: Any, values: list[Array]) -> list[Array]:
 
 
 def _float_cast(numbers: Numbers, op: Any, values: list[Array]) -> list[Array]:
+    """A cast rounds. One that only undoes a widening does not, also where values are held wider than their type."""
+    owner = op.operands[0].owner
+    widened = not isinstance(owner, ir.Block) and owner.name == "arith.extf"
+    if numbers.precision == "wide" and widened and owner.operands[0].type == op.results[0].type:
+        return values
     return [numbers.rounded(values[0], op.results[0].type)]
 
 

@@ -184,3 +184,10 @@ PROGRAMS = (
 @pytest.mark.parametrize("seed", [1, 2])
 def test_meaning_stays(text: str, seed: int) -> None:
     assert_same_meaning(text, [Simplify()], seed)
+
+
+def test_a_cast_that_undoes_a_widening_is_no_rounding() -> None:
+    """`simplify` drops both; the interpreters, which hold f32 in float64, rounded at the second."""
+    text = "kernel k[N](a: f32[N], b: f32[N]) -> (y: f32[N]):\n    y[i] = f64(a[i] - 0.3 * b[i])\n"
+    for seed in range(3):
+        assert_same_meaning(text, [Simplify()], seed)
