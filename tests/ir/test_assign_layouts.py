@@ -22,6 +22,7 @@ from tilewright.dialect.mlir import ir
 from tilewright.dialect.tile_gpu import laid_out, layout_of
 from tilewright.passes.gpu.assign_layouts import AssignLayouts, contraction_axes, fragment_plan
 from tilewright.passes.gpu.layouts import blocked, fragments, owns_once, sliced, warp_grid
+from tilewright.passes.gpu.stages import shared_layout
 from tilewright.passes.tile.rule import Machine
 
 GPU = Machine(
@@ -193,6 +194,18 @@ def test_fragments_share_the_work_of_the_warps(warps: int) -> None:
     assert all(len(places) == 1 for places in holders(plan.c).values())
     assert {len(places) for places in holders(plan.a).values()} == {grid.columns}
     assert {len(places) for places in holders(plan.b).values()} == {grid.rows}
+
+
+@pytest.mark.parametrize("fast", [0, 1, 2])
+def test_a_shared_buffer_is_contiguous_where_it_is_filled_from(fast: int) -> None:
+    shape, steps = (2, 3, 4), []
+    layout = shared_layout(shape, fast, 4)
+    for axis in range(3):
+        index = {f"dim{k}": int(k == axis) for k in range(3)}
+        steps.append(int(layout(**index)[0]))
+    assert steps[fast] == 1 and sorted(steps)[1] == shape[fast]
+    places = {int(layout(dim0=a, dim1=b, dim2=c)[0]) for a, b, c in itertools.product(*map(range, shape))}
+    assert places == set(range(24))
 
 
 def test_a_layout_of_another_shape_is_refused() -> None:

@@ -114,6 +114,15 @@ def test_float_to_integer_saturates_and_nan_is_zero() -> None:
         assert found["c"].tolist() == [0, 2**63 - 1, -(2**63), 127, 0]
 
 
+def test_tf32_keeps_eleven_significant_bits() -> None:
+    with emitted("kernel k[N](x: f32[N]) -> (y: f32[N]):\n    y[i] = tf32(x[i])\n") as module:
+        ends = np.array([1 + 2**-10, 1 + 2**-11, 1 + 2**-23, -2 + 2**-23, np.inf, 3e-39], np.float32)
+        found = run(module, {"x": ends}, {"N": ends.size})["y"]
+    kept = (ends.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+    np.testing.assert_array_equal(found, kept)
+    assert found[0] == ends[0] and (found[1:3] == 1).all()
+
+
 def test_bounds_that_values_decide_are_a_region() -> None:
     with emitted("""
         kernel ragged[B, L](x: f32[B, L], len: i32[B]) -> (y: f32[B]):
