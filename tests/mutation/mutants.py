@@ -176,7 +176,8 @@ def _are_exchangeable(call: ast.Call, left: ast.expr, right: ast.expr) -> bool:
     """Whether a swap of arguments of the same form is a likely mistake, and not one that Python itself refuses."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     builtin = name in ("isinstance", "getattr", "hasattr", "setattr", "zip", "range", "max", "min", "enumerate")
-    return not builtin and type(left) is type(right) and not isinstance(left, ast.Starred | ast.Constant)
+    alike = type(left) is type(right) and ast.dump(left) != ast.dump(right)
+    return not builtin and alike and not isinstance(left, ast.Starred | ast.Constant)
 
 
 def _flip_comparison(node: ast.AST) -> ast.AST:
