@@ -117,12 +117,13 @@ def _claim(function: ast.FunctionDef, name: str, found: dict[ast.AST, str]) -> N
 def _alive(node: ast.AST) -> Iterator[ast.AST]:
     """``node`` and what is below it, without messages of errors, assertions, annotations and formatted text.
 
-    Nor is the number in ``regions[0]`` and ``blocks[0]`` a place for a mistake: -1 is the same where there is one.
+    Nor is the number in ``regions[0]``, ``blocks[0]`` and ``results[0]``: -1 is the same where there is one.
     """
     if isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr, ast.arg)):
         return
     yield node
-    if _is_only_block(node):
+    if _is_the_only(node):
+        yield from _alive(node.value)  # type: ignore[attr-defined]
         return
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list"):
@@ -132,9 +133,9 @@ def _alive(node: ast.AST) -> Iterator[ast.AST]:
                 yield from _alive(child)
 
 
-def _is_only_block(node: ast.AST) -> bool:
+def _is_the_only(node: ast.AST) -> bool:
     match node:
-        case ast.Subscript(value=ast.Attribute(attr="regions" | "blocks"), slice=ast.Constant(value=0)):
+        case ast.Subscript(value=ast.Attribute(attr="regions" | "blocks" | "results"), slice=ast.Constant(value=0)):
             return True
     return False
 
