@@ -34,13 +34,24 @@ def blocked(shape: tuple[int, ...], warps: int, vector: int, fast: int = -1) -> 
     layout, left[fast] = repeat(layout, REGISTER, fast, width), left[fast] // width
     for place, count in ((LANE, WARP), (WARPS, warps)):
         for axis in order:
-            part = math.gcd(count, left[axis])
+            part = _share(count, left[axis])
             layout, left[axis], count = repeat(layout, place, axis, part), left[axis] // part, count // part
         if count > 1:
             layout = replicate(layout, place, count)
     for axis in order:
         layout = repeat(layout, REGISTER, axis, left[axis])
     return layout
+
+
+def _share(count: int, left: int) -> int:
+    """How many of ``count`` lanes or warps divide what is left of an axis.
+
+    An odd factor only when no power of two stays behind it: in memory the odd digit of an axis is the last one, and
+    layouts compose where their digits meet.
+    """
+    part = math.gcd(count, left)
+    twos = part & -part
+    return part if (left // part) % 2 else twos
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tilewright.passes.gpu.contract import Contractions, Staged
 from tilewright.passes.gpu.divisors import Divisors
 from tilewright.passes.gpu.memory import GlobalView, SharedBuffer
 from tilewright.passes.gpu.place import Threads, flat_cells
-from tilewright.passes.gpu.ptx import Chip, target_attribute
+from tilewright.passes.gpu.ptx import LLVM_LEVEL_OF_PRODUCTS, Chip, multiplies_up, target_attribute
 from tilewright.passes.gpu.reduce import Reductions
 from tilewright.passes.gpu.registers import Registers, spread
 from tilewright.passes.gpu.sizes import expression_value
@@ -72,6 +72,8 @@ def lower(module: Any, chip: Chip, stages: int) -> Lowered:
     with ir.InsertionPoint(body), module.operation.location:
         _shared_symbol()
     kernels = [_Kernel(body, f, stages_of(f) or stages).build() for f in functions.functions_of(module)]
+    if multiplies_up(holder):
+        holder.attributes["targets"] = ir.ArrayAttr.get([target_attribute(chip, LLVM_LEVEL_OF_PRODUCTS)])
     return Lowered(result, tuple(kernels))
 
 

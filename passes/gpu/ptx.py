@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tilewright.dialect import ods
 from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.legality import check_level
 from tilewright.dialect.mlir import dialect, ir
@@ -28,7 +29,9 @@ LOWERING = (
 )
 DEBUG_LINES = "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly}"
 TO_PTX = "gpu-module-to-binary{format=isa}"
-LLVM_LEVEL = 2
+LLVM_LEVEL, LLVM_LEVEL_OF_PRODUCTS = 2, 0
+"""LLVM 23 takes a value that is multiplied up in a loop from 1 never to be NaN, and then that no factor is: ``prod`` of
+``0 / 0`` became 0. What multiplies up is not optimised before ptxas."""
 PTXAS_LEVEL = 3
 SERIALISED = re.compile(r"C75\d\d")
 
@@ -65,8 +68,28 @@ class Assembled:
     warnings: tuple[str, ...]
 
 
-def target_attribute(chip: Chip) -> Any:
-    return ir.Attribute.parse(f'#nvvm.target<O = {LLVM_LEVEL}, chip = "{chip.name}", features = "{chip.features}">')
+def target_attribute(chip: Chip, level: int = LLVM_LEVEL) -> Any:
+    return ir.Attribute.parse(f'#nvvm.target<O = {level}, chip = "{chip.name}", features = "{chip.features}">')
+
+
+def multiplies_up(operation: Any) -> bool:
+    """Whether some loop inside carries a float that each step only multiplies."""
+    for region in operation.regions:
+        for block in region.blocks:
+            for op in ods.ops_of(block):
+                if (op.name == "scf.for" and _carries_product(op)) or multiplies_up(op):
+                    return True
+    return False
+
+
+def _carries_product(loop: Any) -> bool:
+    block = loop.regions[0].blocks[0]
+    carried, following = list(block.arguments)[1:], ods.ops_of(block)[-1].operands
+    for held, value in zip(carried, following, strict=True):
+        owner = value.owner
+        if not isinstance(owner, ir.Block) and owner.name == "arith.mulf" and held in list(owner.operands):
+            return True
+    return False
 
 
 def to_ptx(module: Any) -> str:

@@ -97,3 +97,10 @@ def test_ahead_of_time_code_says_what_it_takes() -> None:
     assert "ld.global.v4.b32" in compiled.ir("ptx") and "#tile.layout" in compiled.ir("tile-gpu")
     x = np.ones(1024, np.float32)
     np.testing.assert_array_equal(compiled(x, a=3.0, device="emulator"), 3 * x)
+
+
+def test_a_product_over_a_loop_keeps_nan() -> None:
+    """LLVM takes what is multiplied up from 1 never to be NaN."""
+    kernel = tw.jit("kernel f[K, M](n: i32[K], x: f32[M]) -> (y: f32[K]):\n    y[j] = prod[p: M](0.0 / f32(n[j]))\n")
+    found = call(kernel, np.array([0, 1, -1, 0], np.int32), np.ones(5, np.float32))
+    np.testing.assert_array_equal(found, [np.nan, 0.0, -0.0, np.nan])
