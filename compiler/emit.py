@@ -14,11 +14,14 @@ from tilewright.compiler.emit_fold import Folds
 from tilewright.compiler.emit_refuse import refuse
 from tilewright.compiler.emit_scalar import INDEX_STORAGE, Locations, Names, Scalars
 from tilewright.compiler.emit_types import mlir_type
-from tilewright.compiler.emit_walk import FreeIndices
+from tilewright.compiler.emit_walk import FreeIndices, walk
 from tilewright.compiler.language.typed import (
     INDEX,
+    Access,
+    Expr,
     Layout,
     Literal,
+    Read,
     ScalarParam,
     Statement,
     Table,
@@ -108,6 +111,12 @@ class _Function:
             (result,) = tw.map_(domain, self._map_body(statement, order, locations), loc=locations.at(statement.span))
         shape = statement.local_shape or tuple(index.extent for index in statement.indices)
         self._define(statement.target, result, shape, statement.dtype)
+        if statement.local_shape is not None and any(map(self._may_fail, walk(statement.value))):
+            self.names.checked.add(statement.target)
+
+    def _may_fail(self, expr: Expr) -> bool:
+        """Whether evaluating a node asks for something that a run-time check may refuse."""
+        return isinstance(expr, Read) and (Access.GATHER in expr.access or expr.tensor in self.names.checked)
 
     def _map_body(self, statement: Statement, order: tuple[str, ...], locations: Locations) -> Any:
         def body(*arguments: Any) -> list[Any]:

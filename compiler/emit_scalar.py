@@ -75,7 +75,10 @@ class FoldValue:
 
 @dataclass
 class Names:
-    """What names mean in one function: tensors with dtypes and shapes, scalars, ranges of indices, done reductions."""
+    """What names mean in one function: tensors with dtypes and shapes, scalars, ranges of indices, done reductions.
+
+    ``checked`` are locals whose elements may fail a run-time check: nobody may ask for one that a condition rules out.
+    """
 
     tensors: dict[str, Any] = field(default_factory=dict)
     shapes: dict[str, tuple[Expr, ...]] = field(default_factory=dict)
@@ -83,6 +86,7 @@ class Names:
     scalars: dict[str, Any] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
     folds: dict[int, FoldValue] = field(default_factory=dict)
+    checked: set[str] = field(default_factory=set)
 
 
 class Locations:
@@ -162,7 +166,7 @@ class Scalars:
 
     def _read(self, expr: Read, path: Path, otherwise: Any, active: Any = None) -> Any:
         subscripts = [self.emit(subscript, path) for subscript in expr.subscripts]
-        if Access.GATHER in expr.access:
+        if Access.GATHER in expr.access or expr.tensor in self.names.checked:
             active = both(self.condition(path), active)
         modes = [_MODES[access] for access in expr.access]
         value = tw.read(self.names.tensors[expr.tensor], subscripts, modes, active, otherwise)

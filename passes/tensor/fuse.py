@@ -96,7 +96,7 @@ class _Plan:
         if is_output and not _keeps_folds_plain(producer, read, reader):
             return False
         cost, uses = self.costs[producer], self.uses[original] + int(is_output)
-        if not read.is_plain and (cost > CHEAP or _reads_folds(producer)) and read.subscripts:
+        if not replace(read, active=None).is_plain and (cost > CHEAP or _reads_folds(producer)) and read.subscripts:
             return False
         return cost <= LARGE and (uses - 1) * cost <= ROUND_TRIP
 
@@ -132,7 +132,7 @@ def inlined(read: Read) -> Node:
         roots = substitute(roots, read.subscripts)
     if protection is None:
         return roots[0]
-    (value,) = rebuild(roots, lambda node: _weakened(node, protection))
+    (value,) = rebuild(roots, lambda node: _weakened(node, protection, read.is_proved))
     otherwise = read.otherwise or zero_of(read.type, read.location)
     return select(protection, value, otherwise)
 
@@ -150,10 +150,14 @@ def _protection(read: Read, producer: Comprehension) -> Node | None:
     return condition
 
 
-def _weakened(node: Node, protection: Node) -> Node:
-    """A read that is only known to be inside where ``protection`` holds."""
+def _weakened(node: Node, protection: Node, is_inside: bool) -> Node:
+    """A read that may fail only where ``protection`` holds.
+
+    Unless the element ``is_inside`` anyway, its subscripts are known to be inside only there.
+    """
     if not isinstance(node, Read):
         return node
-    modes = tuple(ReadMode.GUARDED if mode is ReadMode.PROVED else mode for mode in node.modes)
+    weaker = ReadMode.PROVED if is_inside else ReadMode.GUARDED
+    modes = tuple(weaker if mode is ReadMode.PROVED else mode for mode in node.modes)
     active = both(protection, node.active) if ReadMode.GATHER in modes else node.active
     return replace(node, modes=modes, active=active)

@@ -98,7 +98,12 @@ class Read(Node):
         """Whether it reads an element at distinct indices, all proved, with nothing to protect it."""
         numbers = [s.number for s in self.subscripts if isinstance(s, Position)]
         distinct = len(set(numbers)) == len(self.subscripts)
-        return distinct and self.active is None and all(m is ReadMode.PROVED for m in self.modes)
+        return distinct and self.active is None and self.is_proved
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether every subscript is known to be inside."""
+        return all(mode is ReadMode.PROVED for mode in self.modes)
 
     @property
     def positions(self) -> tuple[int, ...]:

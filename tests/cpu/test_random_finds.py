@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import numpy as np
+import pytest
 
 import tilewright as tw
 from tests.fuzz.backends import compiled_and_run, small_target
@@ -16,6 +17,7 @@ from tilewright.dialect import ods
 from tilewright.passes.base import run_passes
 from tilewright.passes.semantics import Case, compare, random_cases, run_case
 from tilewright.passes.tile.tile import TileLaunches
+from tilewright.runtime.errors import RunError
 
 
 def test_an_element_at_a_constant_place_is_read_inside_the_grid() -> None:
@@ -117,3 +119,23 @@ kernel k[M](at: i64[M]) -> (y: f32[M]):
     found = compiled_and_run(kernel, small_target(1004990), Settings(verify=True), {"at": at})
     counts = [sum(at[max(i - 1, 0) : i + 2] != 1) for i in range(len(at))]
     np.testing.assert_array_equal(found["y"], counts * np.arange(len(at)))
+
+
+def test_a_condition_protects_what_a_name_stands_for() -> None:
+    """Evaluation is by demand: a check does not fire for an element that nobody asks for."""
+    kernel = tw.jit("""
+kernel k[R, V](z: f32[R, V], y: i64[R]) -> (l: f32[R], total: f32):
+    lse[t]    = log(sum[v](exp(z[t, v])))
+    picked[t] = z[t, y[t]]
+    loss[t]   = lse[t] - picked[t]
+    l[t]      = loss[t] if y[t] != -100 else 0
+    total     = sum[t](l[t])
+""")
+    z, y = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32), np.array([2, -100, 5, -100])
+    losses, total = kernel(z, y)
+    rows = np.array([0, 2])
+    expected = np.log(np.exp(z.astype(np.float64)).sum(1))[rows] - z[rows, y[rows]]
+    np.testing.assert_allclose(losses[rows], expected, rtol=1e-5)
+    assert (losses[[1, 3]] == 0).all() and abs(total - expected.sum()) < 1e-4
+    with pytest.raises(RunError, match="TW1015"):
+        kernel(z, np.array([2, -100, 6, -100]))
