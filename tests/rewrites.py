@@ -306,6 +306,8 @@ def _split(source: _Source, generator: random.Random) -> _Source | None:
     chosen, known = generator.choice(places)
     local = source.fresh("local", generator)
     free = [name for name in known if name in free_names(chosen)]
+    if any(known[name] is None and len(_dims_read(source, chosen, name)) > 1 for name in free):
+        return None  # a local of its own would ask these dims to agree
     generator.shuffle(free)
     read = _read(chosen, local, free)
     value = _replaced(statement.value, chosen, read)
@@ -315,6 +317,19 @@ def _split(source: _Source, generator: random.Random) -> _Source | None:
     statements = list(source.statements)
     statements[number : number + 1] = [definition, replace(statement, value=value)]
     return replace(source, statements=tuple(statements))
+
+
+def _dims_read(source: _Source, expr: tree.Expr, index: str) -> set[str]:
+    """The dims of arguments that an index alone subscripts in an expression."""
+    shapes = {param.name.id: param.shape or () for param in source.kernel.tensors}
+    found, pending = set(), [expr]
+    while pending:
+        node = pending.pop()
+        pending += children(node)
+        if isinstance(node, tree.Read):
+            pairs = zip(node.subscripts, shapes.get(node.name.id, ()), strict=False)
+            found |= {size.span.text for at, size in pairs if isinstance(at, tree.Name) and at.id == index}
+    return found
 
 
 def _read(at: tree.Expr, local: str, free: Sequence[str]) -> tree.Expr:
