@@ -111,7 +111,9 @@ def _map_mutants(subject: Subject) -> Iterator[Mutant]:
 
 
 def _with_swizzle(position: int, width: int, args: list[Any]) -> list[Any]:
-    return [replace(value, swizzle=width) if i == position else value for i, value in enumerate(args)]
+    changed = list(args)
+    changed[position] = replace(args[position], fields=replace(args[position].fields, swizzle=width))
+    return changed
 
 
 @lru_cache(maxsize=32)
