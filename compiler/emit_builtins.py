@@ -37,7 +37,7 @@ def call(function: str, operands: Sequence[Any], kind: Kind, approximate: bool) 
     if function == "detach":
         return first
     if not kind.is_float:
-        return _on_integers(function, operands, kind)
+        return _on_integers(function, operands[0], kind)
     if function in _MATH:
         return _MATH[function](*operands, fastmath=FLAGS.afn if approximate else FLAGS.none)
     if function in _EXACT:
@@ -93,8 +93,7 @@ def _sigmoid(value: Any, kind: Kind, approximate: bool) -> Any:
     return arith.divf(top, arith.addf(one, small))
 
 
-def _on_integers(function: str, operands: Sequence[Any], kind: Kind) -> Any:
-    first = operands[0]
+def _on_integers(function: str, first: Any, kind: Kind) -> Any:
     match function:
         case "abs" if kind.unsigned:
             return first
@@ -107,8 +106,6 @@ def _on_integers(function: str, operands: Sequence[Any], kind: Kind) -> Any:
                 if kind.unsigned
                 else arith.select(_compare("lt", first, kind), constant(kind.name, -1), positive)
             )
-        case "fma":
-            return arith.addi(arith.muli(operands[0], operands[1]), operands[2])
         case _:  # floor, ceil, round
             return first
 

@@ -232,7 +232,7 @@ class Scalars:
         if expr.op in ("min", "max"):
             return emit_builtins.extreme(expr.op, left, right, kind)
         if kind.is_float:
-            return _float_binary(expr.op, left, right, kind)
+            return _float_binary(expr.op, left, right)
         divisor = int(expr.right.value) if isinstance(expr.right, Literal) else None
         return _integer_binary(expr.op, left, right, kind, divisor)
 
@@ -285,7 +285,7 @@ def _unary(op: str, value: Any, kind: Kind) -> Any:
     return arith.xori(value, constant(kind.name, -1))
 
 
-def _float_binary(op: str, left: Any, right: Any, kind: Kind) -> Any:
+def _float_binary(op: str, left: Any, right: Any) -> Any:
     match op:
         case "+":
             return arith.addf(left, right, fastmath=FLAGS.contract)
@@ -295,24 +295,7 @@ def _float_binary(op: str, left: Any, right: Any, kind: Kind) -> Any:
             return arith.mulf(left, right, fastmath=FLAGS.contract)
         case "/":
             return arith.divf(left, right)
-        case "//":
-            return math.floor(arith.divf(left, right))
-        case "%":
-            return _float_remainder(left, right, kind)
     raise InternalFault(f"no float operator {op!r}")
-
-
-def _float_remainder(left: Any, right: Any, kind: Kind) -> Any:
-    """``left - right * floor(left / right)``; an infinite divisor leaves a finite number of its sign as it is."""
-    floor = math.floor(arith.divf(left, right))
-    rest = arith.subf(left, arith.mulf(floor, right))
-    infinity = constant(kind.name, float("inf"))
-    zero = constant(kind.name, 0.0)
-    opposite = arith.cmpf(F.OLT, arith.mulf(left, math.copysign(constant(kind.name, 1.0), right)), zero)
-    finite = arith.cmpf(F.OLT, math.absf(left), infinity)
-    whole = arith.select(opposite, right, left)
-    unbounded = arith.andi(arith.cmpf(F.OEQ, math.absf(right), infinity), finite)
-    return arith.select(unbounded, whole, rest)
 
 
 def _integer_binary(op: str, left: Any, right: Any, kind: Kind, divisor: int | None) -> Any:

@@ -11,10 +11,9 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from tilewright.dialect.mlir import ir
 from tilewright.passes.cpu.tiles import HeldTile, Position, Tile, cover, main_axis
-from tilewright.passes.machine.elementwise import convert_float
-from tilewright.passes.machine.emit import Emitter, lanes_of
+from tilewright.passes.machine.emit import Emitter
+from tilewright.passes.machine.products import multiply_add, widened
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def _add_products(
             _factor(emitter, number, factor, point, along, width, element, spread)
             for number, factor in enumerate(factors)
         ]
-        result.append(_multiply_add(emitter, values[0], values[1], total))
+        result.append(multiply_add(emitter, values[0], values[1], total))
     return result
 
 
@@ -89,25 +88,9 @@ def _factor(
         return spread[key]
     tile = factor.tile
     if along in factor.axes and width > 1:
-        value = _widened(emitter, tile.vector(at, factor.axes.index(along), width), tile.element, element)
+        value = widened(emitter, tile.vector(at, factor.axes.index(along), width), tile.element, element)
     else:
-        value = _widened(emitter, tile.scalar(at), tile.element, element)
+        value = widened(emitter, tile.scalar(at), tile.element, element)
         value = value if width == 1 else emitter.broadcast(value, width)
     spread[key] = value
     return value
-
-
-def _widened(emitter: Emitter, value: Any, source: Any, target: Any) -> Any:
-    """``value`` in the type of the sum; integers are signed."""
-    if source == target:
-        return value
-    if isinstance(target, ir.FloatType):
-        return convert_float(emitter, value, source, target)
-    return emitter.value("arith.extsi", emitter.like(value.type, target), value)
-
-
-def _multiply_add(emitter: Emitter, a: Any, b: Any, total: Any) -> Any:
-    kind = total.type.element_type if lanes_of(total.type) else total.type
-    if isinstance(kind, ir.FloatType):
-        return emitter.fma(a, b, total)
-    return emitter.same("arith.addi", emitter.same("arith.muli", a, b), total)

@@ -22,8 +22,9 @@ from tilewright.passes.gpu.layouts import REGISTER, WARPS, WarpGrid, sliced, slo
 from tilewright.passes.gpu.memory import SharedBuffer
 from tilewright.passes.gpu.place import Offset, Threads
 from tilewright.passes.gpu.registers import Registers
-from tilewright.passes.machine.elements import is_half, to_f32
+from tilewright.passes.machine.elements import is_half
 from tilewright.passes.machine.emit import Emitter
+from tilewright.passes.machine.products import multiply_add, widened
 
 ROWS_OF = {  # where lane l points: matrix l // 8, row l % 8; axes (outer, k) of the operand's fragment
     ("a", False): [(8, (1, 0)), (2, (8, 0)), (2, (0, 8))],
@@ -214,12 +215,10 @@ class Contractions:
             for point in itertools.product(*(range(sizes[x]) for x in reduced)):
                 at = dict(zip((*c_axes, *reduced), (*coordinate, *point), strict=True))
                 x, y = left[tuple(at[k] for k in a_axes)], right[tuple(at[k] for k in b_axes)]
-                total = e.fma(self._wide(x, a.element, total), self._wide(y, b.element, total), total)
+                x, y = widened(e, x, a.element, acc.element), widened(e, y, b.element, acc.element)
+                total = multiply_add(e, x, y, total)
             values.append(total)
         return Registers(tuple(values), acc.layout, acc.element)
-
-    def _wide(self, value: Any, element: Any, total: Any) -> Any:
-        return to_f32(self.emitter, value, element) if is_half(element) else value
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -24,13 +23,6 @@ class Mode:
     def options(self) -> dict[str, Any]:
         """The keyword arguments of ``launch``."""
         return asdict(self)
-
-
-def fresh_seed() -> int:
-    """A new seed, printed so that a failure can be repeated."""
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    return seed
 
 
 def modes(seed: int, random_schedules: int = 1) -> Iterator[Mode]:

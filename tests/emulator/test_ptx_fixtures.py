@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.emulator.fixture_kernels import FOLDER, KERNELS, Kernel, fixture_text
-from tests.emulator.modes import assert_clean, fresh_seed, modes
+from tests.emulator.modes import assert_clean, modes
+from tests.seeds import fresh_seed
 
 RANDOM_SCHEDULES = 5
 COVERED = 0.98

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tests.emulator.fixture_kernels import KERNELS, fixture_text
 from tests.emulator.hostile_texts import HARMLESS, HOSTILE, kernel
-from tests.emulator.modes import fresh_seed
+from tests.seeds import fresh_seed
 
 from tilewright.runtime.emulator import Module, launch
 from tilewright.runtime.emulator.command import main

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.emulator.golden.case import case
 from tests.emulator.golden.devices import EmulatorDevice
-from tests.emulator.modes import fresh_seed
+from tests.seeds import fresh_seed
 
 CLAMPED: dict[str, Callable[..., int]] = {
     "add.sat.s32": lambda a, b: a + b,

@@ -8,7 +8,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.emulator.modes import assert_clean, fresh_seed, modes
+from tests.emulator.modes import assert_clean, modes
+from tests.seeds import fresh_seed
 
 from tilewright.runtime.emulator import Report, TensorMap
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.emulator.modes import assert_clean, fresh_seed, modes
+from tests.emulator.modes import assert_clean, modes
+from tests.seeds import fresh_seed
 
 pytestmark = pytest.mark.triton
 ROWS, COLUMNS, TILE = 50, 80, (32, 64)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.forms import FORMS, kernel_of, program_of
 from tests.fuzz.backends import compiled_and_run, emulated, native_judged, native_small, small_target
 from tests.fuzz.checks import failing
 from tests.fuzz.features import REQUIRED
@@ -95,12 +96,13 @@ def prepared() -> Judges:
     """Random programs and library kernels with what the reference says of them, and the recorded mixes, long ones
     first."""
     programs = _compiled([(program, _typed(program)) for program in covering()])
+    forms = _compiled([(program_of(name, seed), kernel_of(name)) for seed, name in enumerate(FORMS)])
     mixes = [_mix_judge(one) for one in sorted(recorded(), key=lambda one: len(known()[one.name]), reverse=True)]
     library = [_library_judge(number, case) for number, case in enumerate(CASES) if case.module in MODULES]
     native = [_program_judge(*one, _road(k)) for k, one in enumerate(programs)]
     return Judges(
-        [*_in_turn(native, mixes, library), *_check_judges()],
-        _in_turn([_program_judge(*one, emulated) for one in programs], mixes),
+        [*_in_turn(native, mixes, library, [_program_judge(*one, native_judged) for one in forms]), *_check_judges()],
+        _in_turn(*([_program_judge(*one, emulated) for one in several] for several in (programs, forms)), mixes),
     )
 
 

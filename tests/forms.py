@@ -1,0 +1,191 @@
+"""Small kernels, one for each form of the language that random programs seldom have, with data for them.
+
+Each is run on every road: the tensor level as it is written first, native code in small tiles with its passes judged,
+and sm_80 in the emulator.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+
+from tests.cpu.native_programs import NUMPY
+from tests.fuzz.program import Array, Program
+from tests.sources import typed_text
+from tilewright.compiler.language.typed import TypedKernel
+from tilewright.compiler.reference import dims as reference
+
+SIZES = {"M": 3, "N": 7, "K": 5, "G": 1, "P": 2}
+LIMIT = 9
+"""Integers lie between -LIMIT and LIMIT; unsigned ones of 32 bits use all bits."""
+
+FORMS = {
+    # ------------------------------------------------ scalars
+    "extremes of unsigned": """
+        kernel k[N](a: u32[N], b: u32[N]) -> (y: u32[N], z: u32[N]):
+            y[i] = max(a[i], b[i])
+            z[i] = min(a[i], b[i])
+    """,
+    "division of unsigned": """
+        kernel k[N](a: u32[N], b: u32[N]) -> (y: u32[N], z: u32[N], v: u32[N], w: u32[N]):
+            y[i] = a[i] // b[i]
+            z[i] = a[i] % b[i]
+            v[i] = a[i] // (b[i] % 3 + 1)
+            w[i] = a[i] % (b[i] % 3 + 1)
+    """,
+    "bool of float": "kernel k[N](x: f32[N]) -> (y: i32[N]):\n    y[i] = i32(bool(floor(x[i])))",
+    "half to half": "kernel k[N](x: f16[N]) -> (y: bf16[N]):\n    y[i] = bf16(f16(x[i] * 3))",
+    "constant conditions": """
+        kernel k[N](x: f32[N]) -> (y: f32[N], z: f32[N], w: f32[N]):
+            y[i] = x[i] if 1 < 2 else x[i] + 1
+            z[i] = x[i] if 2 < 1 else x[i] + 1
+            w[i] = sum[j where (j < i or 1 < 2) and not (2 < 1) and j < N - 1](x[j]) if 1 < 2 else 0
+    """,
+    "negated numbers": """
+        kernel k[N](x: i8[N], s: f32[N]) -> (y: i8[N], z: f32[N]):
+            y[i] = i8(x[i - 1] else -3)
+            z[i] = s[i] - -2 * - -s[i]
+    """,
+    "an index of a float": """
+        kernel k[N](x: f32[N], s: f32[N]) -> (y: f32[N]):
+            y[i] = (x[i64(s[i] * 4)] else -1)
+    """,
+    "products of integers": """
+        kernel k[M, N, K](a: i32[M, K], b: i32[K, N], c: i8[M, K], d: i8[K, N]) -> (y: i32[M, N], z: i32[M, N]):
+            y[i, j] = sum[k](a[i, k] * b[k, j])
+            z[i, j] = sum[k](c[i, k] * d[k, j])
+    """,
+    "products of mixed floats": """
+        kernel k[M, N, K](a: f16[M, K], b: f32[K, N], c: bf16[M, K]) -> (y: f32[M, N], z: f64[M, N]):
+            y[i, j] = sum[k](a[i, k] * b[k, j])
+            z[i, j] = sum[k](f64(c[i, k]) * b[k, j])
+    """,
+    "tables": """
+        kernel k[N](x: f32[N]) -> (y: f32[N], z: f32[N]):
+            t = [[1.0, 0.5, 2.25, -1.0], [0, 1, 2, 3]]
+            y[i] = sum[r: 4](t[0, r] * (x[i + r - 1] else 0))
+            z[i] = x[i] * t[1, i % 4] + t[i % 2, 3]
+    """,
+    "a sum that no tensor has": "kernel k(; n: i32, x: f32) -> (y: f32):\n    y = x * n",
+    # ------------------------------------------------ subscripts
+    "reversed by a sign": """
+        kernel k[M, N](x: f32[N], v: f32[2 * N], s: i8[M]) -> (y: f32[N], z: f32[N], w: f32[M, N]):
+            y[i] = x[-i + N - 1]
+            z[i] = v[-(2 * i - 2 * N + 1)]
+            w[m, i] = (x[-(m - i) * 2] else 1) + (x[2 * -m + i] else 2)
+    """,
+    "products of dims": """
+        kernel k[M, N](x: f32[M * N], v: f32[M, N]) -> (y: f32[M, N], z: f32[M * N], w: f32[N * M]):
+            y[i, j] = x[i * N + j]
+            z[i] = v[i // N, i % N]
+            w[i] = (x[i % (M + N)] else 3) + (x[i // (M * 2)] else 4) + (x[i // (2 * M + N)] else 5)
+    """,
+    "a group of one": """
+        kernel k[N, G](x: f32[N], g: i8[G], b: f32[N // G]) -> (y: f32[N]):
+            require N % G == 0
+            y[i] = x[i] + (b[i // G] else 0)
+    """,
+    "a share of a dim": """
+        kernel k[N, P](n: i8[N], p: i8[P], x: f32[N // P], v: f32[N % P + N]) -> (
+                y: f32[N // P], z: f32[N % P + N]
+            ):
+            y[i] = x[i] * 2
+            z[i] = v[i] + N // P + N % P
+    """,
+    # ------------------------------------------------ bounds
+    "windows": """
+        kernel k[N](x: f32[N]) -> (a: f32[N], b: f32[N], c: f32[N], d: f32[N]):
+            a[i] = sum[j in i .. i + 3](x[j] else 0)
+            b[i] = sum[j in 2 * i .. 2 * i + 2](x[j] else 1)
+            c[i] = max[j in -i .. 2 - i](x[j + N - 1] else 2)
+            d[i] = sum[j in i - 2 .. i](x[j] else 3)
+    """,
+    "bounds that move apart": """
+        kernel k[M, N](x: f32[N], m: i8[M]) -> (a: f32[N], b: f32[N], c: f32[M], d: f32[N], e: f32[N]):
+            a[i] = sum[j in i .. N](x[j])
+            b[i] = sum[j in i // 2 .. i + 1](x[j])
+            c[i] = sum[j in i * N .. i * N + N - i](x[j - N] else 1)
+            d[i] = sum[j in -i .. i](x[j] else 2)
+            e[i] = sum[j in N - i .. 2 * N - 2 * i](x[j] else 3)
+    """,
+    "bounds of bounds": """
+        kernel k[N](x: f32[N]) -> (a: f32[N], b: f32[N], c: f32[N]):
+            a[i] = sum[j in i .. N](sum[l in j .. j + 2](x[l] else 0))
+            b[i] = sum[j in i .. i + 3](sum[l in j .. N + 3](x[l] else 1))
+            c[i] = sum[j in i - 1 .. i + 2](sum[l in j - 1 .. N](x[l] else 2))
+    """,
+    "bounds by values": """
+        kernel k[M, N, P](x: f32[2 * N + M], at: i32[M], v: f32[N // P + M], u: f32[N % P + N],
+                n: i8[N], p: i8[P]
+            ) -> (a: f32[M], b: f32[M], c: f32[M], d: f32[M]):
+            a[i] = sum[j in at[i] .. at[i] + 3](x[j] else 0)
+            b[i] = sum[j in 0 .. max(0, min(at[i], N))](x[j])
+            c[i] = max[j in abs(at[i]) .. N](v[j] else 0)
+            d[i] = sum[j in 0 .. abs(at[i])](u[j] else 1)
+    """,
+    "positions in windows": """
+        kernel k[N](x: f32[N], at: i32[N]) -> (a: i32[N], b: i32[N], c: i64[N]):
+            a[i] = i32(argmax[j in i .. i + 3](x[j] else 0))
+            b[i] = i32(argmin[j in at[i] .. at[i] + 4](x[j] else 0))
+            c[i] = i64(argmax[j in i - 2 .. N](x[j] else 0))
+    """,
+    "positions along two": """
+        kernel k[M, N](x: f32[M, N], at: i32[M]) -> (a: i32, b: i32[M]):
+            a = i32(argmax[i, j](x[i, j]))
+            b[m] = i32(argmin[i, j in 0 .. abs(at[m]) % N](x[i, j] + m))
+    """,
+    "negated conditions": """
+        kernel k[N](x: f32[N]) -> (a: f32[N], b: f32[N], c: f32[N]):
+            a[i] = max[j where not (j > i)](x[j])
+            b[i] = sum[j where not (j == i) and not (j < i - 2)](x[j])
+            c[i] = sum[j where not (j != i) or j < 2](x[j])
+    """,
+    "a diagonal of sums": """
+        kernel k[N, K](x: f32[N, K]) -> (y: f32[N], t: f32[N, N]):
+            t[a, b] = sum[l](exp(x[a, l]) * x[b, l])
+            y[i] = t[i, i]
+    """,
+    # ------------------------------------------------ outputs
+    "one sum thrice": """
+        kernel k[M, N](x: f32[M, N]) -> (a: f32[M], b: f32[M], c: f32[M], d: f32[M, N], e: f32[M, N], f: f32[M, N]):
+            s[i] = sum[j](x[i, j])
+            a[i] = s[i]
+            b[i] = s[i]
+            c[i] = s[i]
+            t[i, j] = x[i, j] * 2
+            d[i, j] = t[i, j]
+            e[i, j] = t[i, j]
+            f[i, j] = t[i, j]
+    """,
+    "guarded reads of locals": """
+        kernel k[M, N](x: f32[M, N]) -> (y: f32[M, N], z: f32[M]):
+            s[i] = sum[j](x[i, j])
+            m[i, j] = exp(x[i, j]) * s[i]
+            y[i, j] = (m[i - 1, j + 1] else 3) + (s[i + 1] else 4)
+            z[i] = sum[j: N where j > i](m[i, j - 1] else 5)
+    """,
+}  # fmt: skip
+
+
+def kernel_of(name: str) -> TypedKernel:
+    return typed_text(FORMS[name])
+
+
+def program_of(name: str, seed: int, sizes: dict[str, int] | None = None) -> Program:
+    """The kernel of a form with random data of the given sizes."""
+    kernel = kernel_of(name)
+    dims = {dim: {**SIZES, **(sizes or {})}[dim] for dim in kernel.dims}
+    generator = np.random.default_rng(seed)
+    shapes = {tensor.name: reference.shape(tensor.shape, dims) for tensor in kernel.tensors}
+    arguments = {tensor.name: _data(tensor.dtype, shapes[tensor.name], generator) for tensor in kernel.tensors}
+    arguments |= {scalar.name: 3 for scalar in kernel.scalars}
+    return Program(seed, textwrap.dedent(FORMS[name]).strip() + "\n", {}, {}, arguments, dims, frozenset(), "random")
+
+
+def _data(dtype: str, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+    if dtype == "u32":
+        return generator.integers(0, 1 << 32, shape, np.uint32)
+    if dtype in ("i8", "i32"):
+        return generator.integers(-LIMIT, LIMIT + 1, shape).astype(NUMPY[dtype])
+    return generator.normal(size=shape).astype(NUMPY[dtype])
