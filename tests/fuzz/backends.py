@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tilewright
+from tests.fuzz.generate import Backend
 from tests.fuzz.program import Program
 from tilewright.compiler.emit import emit
 from tilewright.compiler.language import typed
@@ -51,6 +52,15 @@ def native_small(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
 def native_judged(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
     """The same, and the interpreters run the IR before and after each pass on other data."""
     return compiled_and_run(kernel, small_target(program.seed), Settings(verify=True), program.arguments)
+
+
+def native_without(disabled: frozenset[str]) -> Backend:
+    """Native code in small tiles without some optional passes."""
+
+    def road(program: Program, kernel: typed.TypedKernel) -> dict[str, Any]:
+        return compiled_and_run(kernel, small_target(program.seed), Settings(disabled=disabled), program.arguments)
+
+    return road
 
 
 def small_target(seed: int) -> Target:

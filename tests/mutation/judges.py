@@ -19,7 +19,14 @@ import numpy as np
 import pytest
 
 from tests.forms import FORMS, kernel_of, program_of
-from tests.fuzz.backends import compiled_and_run, emulated, native_judged, native_small, small_target
+from tests.fuzz.backends import (
+    compiled_and_run,
+    emulated,
+    native_judged,
+    native_small,
+    native_without,
+    small_target,
+)
 from tests.fuzz.checks import failing
 from tests.fuzz.features import REQUIRED
 from tests.fuzz.generate import Backend, compare_outputs, generate
@@ -30,7 +37,7 @@ from tests.sources import typed_text
 from tilewright.compiler.emit import emit
 from tilewright.compiler.language.errors import SourceErrors
 from tilewright.compiler.language.typed import TypedKernel
-from tilewright.compiler.pipeline import Settings
+from tilewright.compiler.pipeline import OPTIONAL, Settings
 from tilewright.compiler.reference.compare import compare
 from tilewright.compiler.reference.evaluate import Evaluation, evaluate
 from tilewright.compiler.target import find
@@ -100,8 +107,10 @@ def prepared() -> Judges:
     mixes = [_mix_judge(one) for one in sorted(recorded(), key=lambda one: len(known()[one.name]), reverse=True)]
     library = [_library_judge(number, case) for number, case in enumerate(CASES) if case.module in MODULES]
     native = [_program_judge(*one, _road(k)) for k, one in enumerate(programs)]
+    roads = (native_judged, native_without(OPTIONAL), native_without(frozenset({"fuse"})))
+    written_out = [_program_judge(*one, road) for road in roads for one in forms]
     return Judges(
-        [*_in_turn(native, mixes, library, [_program_judge(*one, native_judged) for one in forms]), *_check_judges()],
+        [*_in_turn(native, mixes, library, written_out), *_check_judges()],
         _in_turn(*([_program_judge(*one, emulated) for one in several] for several in (programs, forms)), mixes),
     )
 

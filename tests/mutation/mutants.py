@@ -117,9 +117,10 @@ def _claim(function: ast.FunctionDef, name: str, found: dict[ast.AST, str]) -> N
 def _alive(node: ast.AST) -> Iterator[ast.AST]:
     """``node`` and what is below it, without messages of errors, assertions, annotations and formatted text.
 
-    Nor is the number in ``regions[0]``, ``blocks[0]`` and ``results[0]``: -1 is the same where there is one.
+    ``strict=True`` of a ``zip`` is an assertion. Nor is the number in ``regions[0]``, ``blocks[0]`` and ``results[0]``:
+    -1 is the same where there is one.
     """
-    if isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr, ast.arg)):
+    if isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr, ast.arg)) or _is_strict(node):
         return
     yield node
     if _is_the_only(node):
@@ -131,6 +132,10 @@ def _alive(node: ast.AST) -> Iterator[ast.AST]:
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _alive(child)
+
+
+def _is_strict(node: ast.AST) -> bool:
+    return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
 def _is_the_only(node: ast.AST) -> bool:

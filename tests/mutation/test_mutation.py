@@ -50,6 +50,11 @@ def test_the_only_block_of_an_op_is_no_place_for_a_mistake() -> None:
     assert {m.what for m in mutants_of("body.py", source)} == {"1 -> 2", "1 -> 0"}
 
 
+def test_an_assertion_is_no_place_for_a_mistake() -> None:
+    source = "def pairs(a, b):\n    assert a < 3\n    return list(zip(a, b, strict=True))\n"
+    assert not mutants_of("pairs.py", source)
+
+
 def test_random_programs_of_the_judges_show_every_form_several_times() -> None:
     found = Counter(form for program in covering() for form in program.features)
     assert min(found[form] for form in REQUIRED) >= 3
