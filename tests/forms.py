@@ -42,10 +42,18 @@ FORMS = {
             z[i] = x[i] if 2 < 1 else x[i] + 1
             w[i] = sum[j where (j < i or 1 < 2) and not (2 < 1) and j < N - 1](x[j]) if 1 < 2 else 0
     """,
+    "constants of the compilation": """
+        kernel k[N](x: f32[N]; const on: bool = true, const off: bool = false, const n: int = 3) -> (
+                a: f32[N], b: f32[N], c: f32[N]
+            ):
+            a[i] = x[i] if on else x[i] / 0
+            b[i] = (x[i + n] else -n) if off else (x[i - n] else - -n)
+            c[i] = sum[j where (on or j < i) and (off or j <= i) and not (off and j > 2) and (j > 0 or off)](x[j])
+    """,
     "negated numbers": """
         kernel k[N](x: i8[N], s: f32[N]) -> (y: i8[N], z: f32[N]):
-            y[i] = i8(x[i - 1] else -3)
-            z[i] = s[i] - -2 * - -s[i]
+            y[i] = i8(x[i - 1] else -3) + i8(x[i + 1] else - -7)
+            z[i] = s[i] - -2 * - -s[i] + max(-inf, (s[i - 1] else -inf)) * 0 + min(inf, (s[i + 1] else - -9))
     """,
     "numbers": """
         kernel k[N](x: i32[N]) -> (a: i32[N], b: u32[N], c: i32[N], d: f32[N], e: u8[N], f: f32[N], g: i32[N]):
@@ -127,6 +135,14 @@ FORMS = {
             d[i] = sum[j in -i .. i](x[j] else 2)
             e[i] = sum[j in N - i .. 2 * N - 2 * i](x[j] else 3)
     """,
+    "bounds that divide": """
+        kernel k[M, N](x: f32[N], m: i8[M]) -> (a: f32[N], b: f32[N], c: f32[N], d: f32[N], e: f32[N]):
+            a[i] = sum[j where j // (M + 1) <= i // (2 * M) and j % (M * N) < 5](x[j])
+            b[i] = sum[j in i // (M + N) .. i // M + 1](x[j] else 0)
+            c[i] = sum[j in i * M // 4 .. i + 2](x[j] else 1)
+            d[i] = sum[j where j * j <= i * M and (j + i) % 3 == 0](x[j])
+            e[i] = sum[j where j // max(M - 2, 1) >= i // 2](x[j])
+    """,
     "bounds of bounds": """
         kernel k[N](x: f32[N]) -> (a: f32[N], b: f32[N], c: f32[N]):
             a[i] = sum[j in i .. N](sum[l in j .. j + 2](x[l] else 0))
@@ -136,17 +152,28 @@ FORMS = {
     "bounds by values": """
         kernel k[M, N, P](x: f32[2 * N + M], at: i32[M], v: f32[N // P + M], u: f32[N % P + N],
                 n: i8[N], p: i8[P]
-            ) -> (a: f32[M], b: f32[M], c: f32[M], d: f32[M]):
+            ) -> (a: f32[M], b: f32[M], c: f32[M], d: f32[M], e: f32[M], f: f32[M], g: f32[M]):
             a[i] = sum[j in at[i] .. at[i] + 3](x[j] else 0)
             b[i] = sum[j in 0 .. max(0, min(at[i], N))](x[j])
             c[i] = max[j in abs(at[i]) .. N](v[j] else 0)
             d[i] = sum[j in 0 .. abs(at[i])](u[j] else 1)
+            e[i] = sum[j in 0 .. abs(at[i]), l](x[l] * (u[j] else 1))
+            f[i] = sum[l: N // P + M * 2, j in 0 .. abs(at[i])]((u[j] else 1) + l)
+            g[i] = sum[l: N % P + 2, j in at[i] .. 9]((u[j] else 1) - l)
     """,
     "positions in windows": """
         kernel k[N](x: f32[N], at: i32[N]) -> (a: i32[N], b: i32[N], c: i64[N]):
             a[i] = i32(argmax[j in i .. i + 3](x[j] else 0))
             b[i] = i32(argmin[j in at[i] .. at[i] + 4](x[j] else 0))
             c[i] = i64(argmax[j in i - 2 .. N](x[j] else 0))
+    """,
+    "sums of positions": """
+        kernel k[M, N](x: f32[M, N], at: i32[M]) -> (a: i32[M], b: i64, c: i32[M], d: f32[M]):
+            a[m] = i32(sum[j: N where x[m, j] > 0](j * 2 + m))
+            b = i64(max[i](argmax[j](x[i, j]) + i))
+            p[m] = argmax[j in at[m] .. N](x[m, j] else 0)
+            c[m] = i32(p[m] - p[M - 1 - m])
+            d[m] = sum[l](x[p[m] % M, l] if p[m] >= 0 else 3)
     """,
     "positions along two": """
         kernel k[M, N](x: f32[M, N], at: i32[M]) -> (a: i32, b: i32[M]):
