@@ -47,8 +47,6 @@ def _to_bool(value: Any, start: Kind) -> Any:
 
 
 def _float_to_float(value: Any, start: Kind, end: Kind) -> Any:
-    if start.bits == end.bits:
-        return arith.truncf(mlir_type(end.name), arith.extf(mlir_type("f32"), value))
     change = arith.extf if start.bits < end.bits else arith.truncf
     return change(mlir_type(end.name), value)
 
@@ -71,16 +69,10 @@ def _float_to_integer(value: Any, start: Kind, end: Kind) -> Any:
     number = arith.cmpf(F.ORD, value, value)
     inside = arith.andi(number, arith.xori(arith.ori(below, above), constant("bool", True)))
     safe = arith.select(inside, whole, constant(start.name, 0.0))
-    narrow = _truncated(safe, end)
+    truncate = arith.fptoui if end.unsigned else arith.fptosi
+    narrow = truncate(mlir_type(end.name), safe)
     saturated = arith.select(above, constant(end.name, high), narrow)
     return arith.select(below, constant(end.name, low), saturated)
-
-
-def _truncated(safe: Any, end: Kind) -> Any:
-    if end.name == INDEX:
-        return arith.index_cast(mlir_type(INDEX), arith.fptosi(mlir_type("i64"), safe))
-    change = arith.fptoui if end.unsigned else arith.fptosi
-    return change(mlir_type(end.name), safe)
 
 
 def _range(kind: Kind) -> tuple[int, int]:

@@ -339,8 +339,6 @@ def _value_bounds(expr: Reduce, bounds: Sequence[Bounds]) -> list[Expr]:
 def _with_paths(expr: Expr, path: Path) -> list[tuple[Expr, Path]]:
     """The operands of an expression, each with the conditions that protect it."""
     match expr:
-        case Select(condition=Literal() as condition):
-            return [(expr.then if condition.value else expr.otherwise, path)]
         case Select():
             return [
                 (expr.condition, path),

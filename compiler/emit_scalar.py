@@ -251,8 +251,6 @@ class Scalars:
         return (arith.andi if expr.op == "and" else arith.ori)(left, right)
 
     def _select(self, expr: Select, path: Path) -> Any:
-        if isinstance(expr.condition, Literal):
-            return self.emit(expr.then if expr.condition.value else expr.otherwise, path)
         condition = self.emit(expr.condition, path)
         then = self.emit(expr.then, (*path, (expr.condition, True)))
         return arith.select(condition, then, self.emit(expr.otherwise, (*path, (expr.condition, False))))

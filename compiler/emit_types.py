@@ -10,7 +10,7 @@ from typing import Any
 
 from tilewright.compiler.language.typed import INDEX
 from tilewright.dialect.faults import InternalFault
-from tilewright.dialect.folds import Element, constant_of
+from tilewright.dialect.folds import constant_of
 from tilewright.dialect.mlir import ir
 
 _INTEGER_BITS = {"bool": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "u8": 8, "u16": 16, "u32": 32}
@@ -27,11 +27,6 @@ class Kind:
     is_float: bool
     bits: int
     unsigned: bool
-
-    @property
-    def element(self) -> Element:
-        """The same for the init values of folds."""
-        return Element(self.is_float, self.bits, self.unsigned)
 
 
 def kind_of(dtype: str) -> Kind:

@@ -101,6 +101,13 @@ FORMS = {
             z[i] = v[-(2 * i - 2 * N + 1)]
             w[m, i] = (x[-(m - i) * 2] else 1) + (x[2 * -m + i] else 2)
     """,
+    "reversed from the end": """
+        kernel k[M, N](x: f32[N], v: f32[N, M]) -> (y: f32[N], z: f32, w: f32, u: f32[M]):
+            y[i] = (x[N - i] else 1)
+            z = sum[j: N](x[N - j] else 2)
+            w = mean[j: N, i: M](v[j - 1, M - i] else 3)
+            u[i] = max[j: N](v[N - j, M - 1 - i] else 4)
+    """,
     "products of dims": """
         kernel k[M, N](x: f32[M * N], v: f32[M, N]) -> (y: f32[M, N], z: f32[M * N], w: f32[N * M]):
             y[i, j] = x[i * N + j]

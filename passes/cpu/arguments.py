@@ -120,7 +120,6 @@ class Arguments:
             (ir.AffineMulExpr, lambda a, b: e.same("arith.muli", a, b)),
             (ir.AffineFloorDivExpr, lambda a, b: e.same("arith.divui", a, self._divisor(b))),
             (ir.AffineModExpr, lambda a, b: e.same("arith.remui", a, self._divisor(b))),
-            (ir.AffineCeilDivExpr, self._quotient_up),
         ):
             if isinstance(expression, kind):
                 return rule
@@ -129,12 +128,6 @@ class Arguments:
     def _divisor(self, value: Any) -> Any:
         """Never zero: a dim that is zero must not trap."""
         return self.emitter.same("arith.maxui", value, self.emitter.constant(self.emitter.index, 1))
-
-    def _quotient_up(self, a: Any, b: Any) -> Any:
-        e = self.emitter
-        divisor = self._divisor(b)
-        above = e.same("arith.addi", a, e.same("arith.subi", divisor, e.constant(e.index, 1)))
-        return e.same("arith.divui", above, divisor)
 
 
 def _is_read_and_written(argument: Any) -> bool:

@@ -109,10 +109,6 @@ def _either(bounds: Bounds, op: Any, side: int) -> Any:
     return bounds.apply(name, bounds.of(op.operands[1], side), bounds.of(op.operands[2], side))
 
 
-def _same(bounds: Bounds, op: Any, side: int) -> Any:
-    return bounds.of(op.operands[0], side)
-
-
 RULES: dict[str, Rule] = {
     "arith.constant": _constant,
     "arith.addi": _sum,
@@ -126,7 +122,6 @@ RULES: dict[str, Rule] = {
     "arith.divui": _quotient,
     "arith.floordivsi": _quotient,
     "arith.ceildivsi": _quotient_up,
-    "arith.ceildivui": _quotient_up,
     "arith.remsi": _remainder,
     "arith.remui": _remainder,
     "arith.select": _either,

@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tilewright.dialect import ods, tile
 from tilewright.dialect.affine import coefficients
-from tilewright.dialect.faults import IllegalOp
+from tilewright.dialect.faults import IllegalOp, InternalFault
 from tilewright.dialect.folds import FoldKind
 from tilewright.dialect.mlir import ir
 from tilewright.passes.cpu import control, stage
@@ -32,7 +30,6 @@ from tilewright.passes.cpu.tiles import (
     IotaTile,
     PermutedTile,
     PickedTile,
-    TableTile,
     Tile,
     hold,
     main_axis,
@@ -161,12 +158,13 @@ class ScalarPrologue:
     def _constant(self, op: Any) -> None:
         result = op.results[0]
         shape, element = control.shape_of_type(result.type), control.element_of_type(result.type)
+        value = op.attributes["value"]
+        if isinstance(value, ir.DenseElementsAttr):
+            if not value.is_splat:
+                raise InternalFault("a tile of different numbers is read from a table")
+            value = value.get_splat_value()
         machine = machine_type(self.emitter, element)
-        numbers = _numbers(op.attributes["value"], shape, element)
-        if isinstance(numbers, np.ndarray):
-            self.tiles[result] = TableTile(self.emitter, shape, element, machine, numbers)
-        else:
-            self.tiles[result] = ConstantTile(self.emitter, shape, element, machine, numbers)
+        self.tiles[result] = ConstantTile(self.emitter, shape, element, machine, _number(value, element))
 
     def _extract(self, op: Any) -> None:
         source, *at = (self.tiles[v] for v in op.operands)
@@ -200,26 +198,6 @@ def simplified(emitter: Emitter, op: Any, operands: Sequence[Tile]) -> Tile | No
     if isinstance(positions, IotaTile) and any(positions.varies) and not any(bound.varies):
         return BelowTile(emitter, positions, bound)
     return None
-
-
-def _numbers(attribute: Any, shape: tuple[int, ...], element: Any) -> Any:
-    """The number of a splat or scalar constant, or the array of a dense one; halves as bits."""
-    if not isinstance(attribute, ir.DenseElementsAttr):
-        return _number(attribute, element)
-    if attribute.is_splat:
-        return _number(attribute.get_splat_value(), element)
-    if isinstance(element, ir.FloatType):
-        dense = ir.DenseFPElementsAttr(attribute)
-    else:
-        dense = ir.DenseIntElementsAttr(attribute)
-    flat = [dense[k] for k in range(len(dense))]
-    if is_half(element):
-        flat = [half_bits(n, element) for n in flat]
-    return np.array(flat, dtype=object).reshape(shape).astype(np.float64 if flat_is_float(element) else np.int64)
-
-
-def flat_is_float(element: Any) -> bool:
-    return isinstance(element, ir.FloatType) and not is_half(element)
 
 
 def _number(attribute: Any, element: Any) -> int | float:

@@ -152,10 +152,6 @@ class Place:
             or (self.active is not None and bool(self.active.shape) and self.active.varies[axis])
         )
 
-    @property
-    def conditional(self) -> bool:
-        return bool(self.limits or self.guarded or self.checked or self.active is not None)
-
     def can_mask(self, axis: int) -> bool:
         """Whether the conditions along ``axis`` are cheap as a vector."""
         tested = (*self.guarded, *self.checked)

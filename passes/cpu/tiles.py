@@ -128,22 +128,6 @@ class ConstantTile(Tile):
         return self.emitter.constant(self.emitter.vector_type(lanes, self.machine), self.number)
 
 
-class TableTile(Tile):
-    """Known numbers, one per position."""
-
-    def __init__(self, emitter: Emitter, shape: Sequence[int], element: Any, machine: Any, numbers: Any) -> None:
-        super().__init__(emitter, shape, element, [size > 1 for size in shape], 0)
-        self.machine = machine
-        self.numbers = numbers
-
-    def _scalar(self, at: Position) -> Any:
-        return self.emitter.constant(self.machine, self.numbers[at].item())
-
-    def _vector(self, at: Position, axis: int, lanes: int) -> Any:
-        along = (*at[:axis], slice(at[axis], at[axis] + lanes), *at[axis + 1 :])
-        return self.emitter.constants(self.machine, self.numbers[along].tolist())
-
-
 class UniformTile(Tile):
     """A value that is known already, the same at every position; ``depth`` is the frame it is defined in."""
 
@@ -298,8 +282,6 @@ class HeldTile(Tile):
         held = lanes_of(part.type) or 1
         if lane == 0 and held == lanes:
             return part
-        if lane + lanes <= held:
-            return self.emitter.slice(part, lane, lanes)
         return super()._vector(at, axis, lanes)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tilewright.dialect import tile
+from tilewright.dialect.faults import InternalFault
 from tilewright.dialect.layout import Layout
 from tilewright.dialect.layout_algebra import compose
 from tilewright.dialect.layout_library import distributed, repeat, replicate
@@ -89,11 +90,11 @@ class Contractions:
         self, side: str, value: Registers | Staged, outer_first: bool, block: Block
     ) -> list[list[list[Any]]]:
         """The 32-bit registers of a factor: ``[outer block][k step][register]``."""
+        if not isinstance(value, Staged):
+            raise InternalFault("a 16-bit factor of a product is in registers and not in shared memory")
         steps = block.depth // 16
         outer = block.rows // (block.grid.rows * 16) if side == "a" else block.columns // (block.grid.columns * 8)
-        if isinstance(value, Staged):
-            return self._by_ldmatrix(side, value.buffer, outer_first, block, outer, steps)
-        return self._by_packing(side, value, outer_first, outer, steps)
+        return self._by_ldmatrix(side, value.buffer, outer_first, block, outer, steps)
 
     def _by_ldmatrix(
         self, side: str, buffer: SharedBuffer, outer_first: bool, block: Block, outer: int, steps: int
@@ -140,24 +141,6 @@ class Contractions:
             offset = e.same(thread.join, thread.base, e.constant(e.index, constant)) if constant else thread.base
         start = memory.advance(e, memory.shared_base(e), e.i8, buffer.start)
         return memory.advance(e, start, buffer.element, offset)
-
-    def _by_packing(
-        self, side: str, value: Registers, outer_first: bool, outer: int, steps: int
-    ) -> list[list[list[Any]]]:
-        """From registers in fragment layout: neighbours along k share a 32-bit register."""
-        assert value.layout is not None
-        place = {c if outer_first else c[::-1]: v for c, v in zip(slots(value.layout), value.values, strict=True)}
-        order = [(0, 0), (8, 0), (0, 8), (8, 8)] if side == "a" else [(0, 0), (0, 8)]
-        height = 16 if side == "a" else 8
-        return [
-            [[self._pair(place, height * o + r, 16 * s + k) for r, k in order] for s in range(steps)]
-            for o in range(outer)
-        ]
-
-    def _pair(self, place: dict[tuple[int, ...], Any], outer: int, k: int) -> Any:
-        e = self.emitter
-        pair = e.from_lanes([place[(outer, k)], place[(outer, k + 1)]])
-        return e.value("llvm.bitcast", e.i32, pair)
 
     # ------------------------------------------------------------ instructions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,6 @@ class Registers:
     values: tuple[Any, ...]
     layout: Layout | None
     element: Any
-
-    def map(self, build: Callable[[Any], Any], element: Any = None) -> Registers:
-        return Registers(tuple(build(v) for v in self.values), self.layout, element or self.element)
 
 
 def spread(source: Registers, axes: Sequence[int], target: Layout | None) -> Registers:

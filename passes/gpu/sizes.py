@@ -28,7 +28,4 @@ def expression_value(e: Emitter, expression: Any, dims: Sequence[Any]) -> Any:
     for kind, name in _OPS:
         if isinstance(expression, kind):
             return e.same(name, *values)
-    if isinstance(expression, ir.AffineCeilDivExpr):
-        less_one = e.same("arith.subi", values[1], e.constant(e.index, 1))
-        return e.same("arith.divui", e.same("arith.addi", values[0], less_one), values[1])
     raise InternalFault(f"cannot evaluate the affine expression {expression}")

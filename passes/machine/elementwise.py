@@ -30,7 +30,7 @@ CAST_OPS = frozenset(
     ["arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui", "arith.sitofp",
      "arith.uitofp", "arith.fptosi", "arith.fptoui", "arith.extf", "arith.truncf", "arith.bitcast"]
 )  # fmt: skip
-ROUNDED_DIVISIONS = frozenset(["arith.floordivsi", "arith.ceildivsi", "arith.ceildivui"])
+ROUNDED_DIVISIONS = frozenset(["arith.floordivsi", "arith.ceildivsi"])
 OTHER_OPS = frozenset(["arith.select", "arith.cmpf", "arith.cmpi"])
 OPS = FLOAT_OPS | INT_OPS | DIVISIONS | CAST_OPS | ROUNDED_DIVISIONS | OTHER_OPS | math.OPS
 
@@ -163,7 +163,7 @@ def _division(e: Emitter, name: str, a: Any, b: Any) -> Any:
 def _is_harmless(divisor: Any) -> bool:
     """Whether the divisor is written in the program, and is neither 0 nor -1."""
     owner = divisor.owner
-    if not isinstance(owner, ir.Operation) or owner.name != "arith.constant":
+    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
         return False
     value = owner.attributes["value"]
     if isinstance(value, ir.DenseElementsAttr):
@@ -176,12 +176,9 @@ def _is_harmless(divisor: Any) -> bool:
 def _rounded_division(e: Emitter, name: str, a: Any, b: Any) -> Any:
     """Division of integers rounded down or up, from the truncating one."""
     zero, one = e.constant(a.type, 0), e.constant(a.type, 1)
-    unsigned = name == "arith.ceildivui"
-    quotient = _division(e, "arith.divui" if unsigned else "arith.divsi", a, b)
+    quotient = _division(e, "arith.divsi", a, b)
     rest = e.same("arith.subi", a, e.same("arith.muli", quotient, b))
     inexact = e.compare_int("ne", rest, zero)
-    if unsigned:
-        return e.select(inexact, e.same("arith.addi", quotient, one), quotient)
     opposite = e.compare_int("slt", e.same("arith.xori", a, b), zero)
     if name == "arith.floordivsi":
         return e.select(e.same("arith.andi", inexact, opposite), e.same("arith.subi", quotient, one), quotient)

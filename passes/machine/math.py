@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tilewright.passes.machine import polynomials, trigonometry
-from tilewright.passes.machine.elements import is_half, rounded, to_f32
+from tilewright.passes.machine.elements import is_half, rounded
 from tilewright.passes.machine.emit import Emitter, element_of
 from tilewright.passes.machine.trigonometry import by_lane
 
@@ -33,8 +33,7 @@ F32: dict[str, Function] = {
     "math.powf": trigonometry.power,
 }
 F64 = {name: name.removeprefix("math.").replace("powf", "pow") for name in F32}
-TESTS = frozenset(["math.isnan", "math.isinf", "math.isfinite"])
-OPS = INSTRUCTIONS | INTEGER | TESTS | F32.keys() | {"math.rsqrt", "math.fma"}
+OPS = INSTRUCTIONS | INTEGER | F32.keys() | {"math.rsqrt", "math.fma"}
 
 
 def rule_of(emitter: Emitter, op: Any, element: Any) -> Function:
@@ -43,8 +42,6 @@ def rule_of(emitter: Emitter, op: Any, element: Any) -> Function:
     if name in INTEGER:
         attributes = {a.name: a.attr for a in op.attributes}
         return lambda value: emitter.same(name, value, **attributes)
-    if name in TESTS:
-        return lambda value: _test(emitter, name, to_f32(emitter, value, element) if is_half(element) else value)
     if is_half(element):
         return lambda *values: rounded(emitter, element, lambda *wide: compute(emitter, name, *wide), *values)
     return lambda *values: compute(emitter, name, *values)
@@ -62,11 +59,3 @@ def compute(emitter: Emitter, name: str, *values: Any) -> Any:
     if element_of(values[0].type) == emitter.f64:
         return by_lane(emitter, F64[name], *values)
     return F32[name](emitter, *values)
-
-
-def _test(emitter: Emitter, name: str, value: Any) -> Any:
-    if name == "math.isnan":
-        return emitter.compare_float("uno", value, value)
-    magnitude = emitter.same("math.absf", value)
-    infinite = emitter.constant(value.type, float("inf"))
-    return emitter.compare_float("oeq" if name == "math.isinf" else "olt", magnitude, infinite)

@@ -85,7 +85,8 @@ def _masks_lanes(load: Any, limits: list[Any]) -> bool:
 
 
 def _users(value: Any) -> list[Any]:
-    return [use.owner.operation for use in value.uses]
+    """Each op that uses ``value``, once: ``x[N - j]`` is read at the value that also says how much is left."""
+    return list(dict.fromkeys(use.owner.operation for use in value.uses))
 
 
 def step_of(loop: Any) -> int:

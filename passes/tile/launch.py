@@ -16,10 +16,10 @@ from typing import Any
 from tilewright.dialect import functions, ods, tile
 from tilewright.dialect import tensor as tw
 from tilewright.dialect.faults import InternalFault
-from tilewright.dialect.mlir import arith, func, ir
+from tilewright.dialect.mlir import func, ir
 from tilewright.passes.schedule import Limit, Nest, Operand, Schedule, Where
 from tilewright.passes.tile import access
-from tilewright.passes.tile.affine import at_least, below, evaluate_affine, uniform
+from tilewright.passes.tile.affine import evaluate_affine, uniform
 from tilewright.passes.tile.body import BodyEvaluator, ReadRequest
 from tilewright.passes.tile.contraction import ContractionTiler
 from tilewright.passes.tile.emitter import Emitter
@@ -307,40 +307,9 @@ class LaunchTiler:
             return access.load(self.emitter, self.views[tensor], request, is_bool)
         owner = tensor.owner.operation
         number = [r == tensor for r in owner.results].index(True)
-        if owner.name == "tw.map":
-            return self._inline(owner, number, request)
-        if any(m is tw.ReadMode.GUARDED for m in request.modes):
-            raise InternalFault("a guarded read of a fold of the same launch")
+        if owner.name != "tw.fold" or any(m is tw.ReadMode.GUARDED for m in request.modes):
+            raise InternalFault(f"a read of {owner.name!r} inside its launch, or a guarded one of a fold")
         return self._fold(owner, request.subscripts)[number]
-
-    def _inline(self, owner: Any, number: int, request: ReadRequest) -> Tile:
-        """A map of the launch, recomputed at the reader's subscripts."""
-        active = request.active
-        inside = self._inside(owner, request)
-        if inside is not None:
-            active = inside if active is None else self.emitter.elementwise(arith.andi, inside, active)
-        value = self.emitter.as_tile(self.evaluator.evaluate(tw.body_of(owner), request.subscripts, active)[number])
-        if active is None:
-            return value
-        otherwise = request.otherwise
-        if otherwise is None:
-            otherwise = self.emitter.constant_tile(ir.RankedTensorType(value.value.type).element_type, 0)
-        return self.emitter.elementwise(arith.select, active, value, otherwise)
-
-    def _inside(self, owner: Any, request: ReadRequest) -> Tile | None:
-        """True where every guarded subscript of a read of a map is inside the map's box."""
-        mask: Tile | None = None
-        extents = list(tw.domain_of(owner).extents.results)
-        for subscript, mode, expr in zip(request.subscripts, request.modes, extents, strict=True):
-            if mode is not tw.ReadMode.GUARDED:
-                continue
-            value = self.emitter.as_tile(subscript)
-            extent = self.emitter.as_tile(evaluate_affine(self.emitter, expr, [], self.symbols))
-            low = self.emitter.elementwise(at_least, value, self.emitter.as_tile(Linear()))
-            high = self.emitter.elementwise(below, value, extent)
-            both = self.emitter.elementwise(arith.andi, low, high)
-            mask = both if mask is None else self.emitter.elementwise(arith.andi, mask, both)
-        return mask
 
     # ------------------------------------------------------------ kept expressions
 

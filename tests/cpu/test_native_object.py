@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,53 @@ def test_scratch_is_enough_for_the_largest_cell() -> None:
         needed = max(4 * (min(16, n - i) + n % 5 + 3 * (n // 4)) for i in range(0, n, 16))
         given = kernel.entry.scratch(kernel.slots(y, y, n).address)
         assert needed <= given <= needed + 4 * 16 + 128 and given % 64 == 0
+
+
+SIZES: dict[str, tuple[Callable[[Any, Any, Any], Any], Callable[[int], int]]] = {
+    "the coordinate of a cell": (lambda n, i, k: arith.addi(i, constant(16)), lambda n: n - 1 + 16),
+    "the index of a loop": (lambda n, i, k: arith.addi(k, constant(1)), lambda n: n + 2),
+    "what a loop has left": (lambda n, i, k: arith.subi(arith.addi(n, constant(3)), k), lambda n: n + 3 - 2),
+    "what a cell leaves": (lambda n, i, k: arith.subi(constant(30), i), lambda n: 30),
+    "what a remainder leaves": (lambda n, i, k: arith.subi(constant(9), arith.remui(n, constant(5))), lambda n: 9),
+    "a remainder": (lambda n, i, k: arith.remui(n, constant(5)), lambda n: 4),
+    "one of two": (
+        lambda n, i, k: arith.select(arith.cmpi(arith.CmpIPredicate.slt, k, i), n, constant(7)),
+        lambda n: max(n, 7),
+    ),
+    "the other of two": (
+        lambda n, i, k: arith.select(arith.cmpi(arith.CmpIPredicate.slt, k, i), constant(7), n),
+        lambda n: max(n, 7),
+    ),
+    "what the smaller of two leaves": (
+        lambda n, i, k: arith.subi(
+            constant(40), arith.select(arith.cmpi(arith.CmpIPredicate.slt, k, i), n, constant(7))
+        ),
+        lambda n: 40 - min(n, 7),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_scratch_is_bounded_by_intervals(name: str) -> None:
+    """A stage whose rows of 512 bytes depend on the cell at ``i`` and on a loop over ``k`` from 2 to N + 2."""
+    size_of, largest = SIZES[name]
+    arguments = [tensor("x", "f32", ["N"]), tensor("y", "f32", ["N"], "out")]
+
+    def body(x: Any, y: Any, n: Any) -> None:
+        def cell(i: Any) -> None:
+            def step(k: Any) -> list[Any]:
+                tile.stage([size_of(n, i, k), 128], ir.F32Type.get(), lambda b: None)
+                return []
+
+            kernels.loop(constant(2), arith.addi(n, constant(2)), 1, [], step)
+
+        tile.grid([n], [1], cell)
+
+    kernel = build(["N"], arguments, body)
+    y = np.zeros(1, np.float32)
+    for n in (1, 6, 23):
+        given = kernel.entry.scratch(kernel.slots(y, y, n).address)
+        assert given // 512 == largest(n)
 
 
 def test_a_stage_whose_size_has_no_bound_is_refused() -> None:
