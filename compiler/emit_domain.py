@@ -222,38 +222,14 @@ def simplified(expr: Any, indices: int, symbols: int) -> Any:
 
 
 def conjuncts(condition: Expr | None) -> list[Expr]:
-    """The conditions that a chain of ``and`` asks for, left to right, constants folded."""
+    """The conditions that a chain of ``and`` asks for, left to right (constants in it are folded already)."""
     if condition is None:
         return []
-    condition = fold_condition(condition)
     if isinstance(condition, Logical) and condition.op == "and":
         return conjuncts(condition.left) + conjuncts(condition.right)
     if isinstance(condition, Literal) and condition.value:
         return []
     return [condition]
-
-
-def fold_condition(condition: Expr) -> Expr:
-    """Fold constants through ``and``, ``or`` and ``not`` (consts are literals in a typed kernel)."""
-    match condition:
-        case Unary(op="not"):
-            inner = fold_condition(condition.operand)
-            if isinstance(inner, Literal):
-                return Literal(condition.span, "bool", not inner.value)
-            return Unary(condition.span, "bool", "not", inner)
-        case Logical():
-            return _fold_logical(condition)
-    return condition
-
-
-def _fold_logical(condition: Logical) -> Expr:
-    left, right = fold_condition(condition.left), fold_condition(condition.right)
-    neutral = condition.op == "and"
-    if isinstance(left, Literal):
-        return right if bool(left.value) == neutral else left
-    if isinstance(right, Literal) and bool(right.value) == neutral:
-        return left
-    return Logical(condition.span, "bool", condition.op, left, right)
 
 
 # ---------------------------------------------------------------- binders

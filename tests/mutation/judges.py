@@ -46,31 +46,40 @@ from tilewright.dialect.faults import Unsupported
 from tilewright.runtime.errors import RunError
 from tilewright.runtime.switches import Switches
 
-SEEDS = range(60_000, 60_900)
+SEEDS, MORE = range(60_000, 60_900), range(61_000, 61_500)
 TIMES = 3
 JUDGED_EVERY = 4
 GPU = "passes/gpu/"
 MODULES = ("linear", "convolution", "softmax", "normalization", "shapes")
 DRAWS = (("integers", "prime"), ("integers", "ragged"), ("random", "ragged"))
 OWN_TESTS: Mapping[str, tuple[str, ...]] = {
-    "compiler/emit": ("tests/ir/test_emit.py", "tests/cpu/test_random_finds.py"),
+    "compiler/emit": (
+        "tests/ir/test_emit.py", "tests/cpu/test_random_finds.py", "tests/ir/test_lost_checks.py",
+        "tests/ir/test_library_tensor_level.py", "tests/ir/test_fuzz_tensor_level.py",
+    ),
     "passes/tensor/": (
         "tests/ir/test_simplify.py", "tests/ir/test_axes_common.py", "tests/ir/test_factor_contraction.py",
-        "tests/ir/test_fuse.py", "tests/ir/test_partition.py",
+        "tests/ir/test_fuse.py", "tests/ir/test_partition.py", "tests/ir/test_lost_checks.py",
+        "tests/ir/test_library_tensor_level.py", "tests/cpu/test_random_finds.py", "tests/cpu/test_rewrites.py",
     ),
     "passes/tile/": (
         "tests/unit/test_schedule.py", "tests/ir/test_decisions.py", "tests/ir/test_tile_launches.py",
+        "tests/ir/test_ranges.py", "tests/cpu/test_schedule_blocks.py", "tests/cpu/test_variants.py",
+        "tests/cpu/test_far_addresses.py", "tests/cpu/test_random_finds.py",
     ),
     "passes/cpu/": (
         "tests/cpu/test_native_access.py", "tests/cpu/test_native_elementwise.py", "tests/cpu/test_native_kernels.py",
         "tests/cpu/test_native_tiled.py", "tests/cpu/test_native_math.py", "tests/cpu/test_native_object.py",
+        "tests/cpu/test_far_addresses.py", "tests/cpu/test_random_finds.py", "tests/cpu/test_api.py",
     ),
     GPU: (
         "tests/ir/test_assign_layouts.py", "tests/emulator/test_sm80_assembled.py", "tests/emulator/test_sm80_calls.py",
         "tests/emulator/test_sm80_rows.py", "tests/emulator/test_sm80_products.py",
+        "tests/emulator/test_sm80_schedules.py",
     ),
     "passes/machine/": (
         "tests/cpu/test_native_elementwise.py", "tests/cpu/test_native_math.py", "tests/cpu/test_native_kernels.py",
+        "tests/emulator/test_sm80_rows.py",
     ),
 }  # fmt: skip
 
@@ -89,14 +98,17 @@ class Judge:
 
 @dataclass(frozen=True)
 class Judges:
-    """Who judges the code of a CPU and all that both ends share, and who that of a GPU."""
+    """Who judges the code of a CPU and all that both ends share, who that of a GPU, and who is asked last."""
 
     shared: Sequence[Judge]
     gpu: Sequence[Judge]
+    last: Sequence[Judge]
 
     def of(self, file: str) -> list[Judge]:
         """Who judges a mutant of ``file``, in this order."""
-        return [*(self.gpu if file.startswith(GPU) else self.shared), own_tests(file)]
+        if file.startswith(GPU):
+            return [*self.gpu, own_tests(file)]
+        return [*self.shared, own_tests(file), *self.last]
 
 
 def prepared() -> Judges:
@@ -112,6 +124,7 @@ def prepared() -> Judges:
     return Judges(
         [*_in_turn(native, mixes, library, written_out), *_check_judges()],
         _in_turn(*([_program_judge(*one, emulated) for one in several] for several in (programs, forms)), mixes),
+        [_program_judge(*one, native_small) for one in _compiled([(p, _typed(p)) for p in map(generate, MORE)])],
     )
 
 

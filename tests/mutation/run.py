@@ -123,7 +123,7 @@ def require_clean(mutants: Sequence[Mutant], judges: Judges) -> None:
     """``RuntimeError`` where the judges find fault with the code as it is."""
     folders = sorted({own_tests_of(m.file) for m in mutants})
     own = [own_tests(folder) for folder in folders]
-    for several in (judges.shared, judges.gpu, *([one] for one in own)):
+    for several in (judges.shared, judges.gpu, judges.last, *([one] for one in own)):
         verdict = judged(None, several)
         if verdict.noticed:
             raise RuntimeError(f"the code as it is fails {verdict.noticed}: {verdict.message}")
