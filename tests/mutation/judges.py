@@ -54,7 +54,8 @@ MODULES = ("linear", "convolution", "softmax", "normalization", "shapes")
 DRAWS = (("integers", "prime"), ("integers", "ragged"), ("random", "ragged"))
 OWN_TESTS: Mapping[str, tuple[str, ...]] = {
     "compiler/emit": (
-        "tests/ir/test_emit.py", "tests/cpu/test_random_finds.py", "tests/ir/test_lost_checks.py",
+        "tests/ir/test_emit.py", "tests/ir/test_domains.py", "tests/cpu/test_random_finds.py",
+        "tests/ir/test_lost_checks.py",
         "tests/ir/test_library_tensor_level.py", "tests/ir/test_fuzz_tensor_level.py",
     ),
     "passes/tensor/": (
