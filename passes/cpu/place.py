@@ -130,9 +130,11 @@ class Place:
             return None
         total = 0
         for row, stride in zip(self.coefficients, self.view.strides, strict=True):
-            if row[axis] and not isinstance(stride, int):
+            if not row[axis]:
+                continue
+            if not isinstance(stride, int):
                 return None
-            total += row[axis] * (stride if isinstance(stride, int) else 0)
+            total += row[axis] * stride
         return total
 
     def varies(self, axis: int) -> bool:

@@ -108,7 +108,8 @@ def test_the_ends_of_an_expression_are_met(name: str) -> None:
     [
         binary("*", "i", "k"), binary("//", "i", "i"), binary("%", "i", binary("-", "M", 1)), binary("min", "i", "k"),
         read("at", "i64", "i"), binary("+", "i", read("at", "i64", "i")), idx("v"), idx("w"),
-        binary("//", "i", binary("+", binary("-", "M", 5), "N")), binary("%", "i", binary("+", "N", binary("-", "M", 5))),
+        binary("//", "i", binary("+", binary("-", "M", 5), "N")),
+        binary("%", "i", binary("+", "N", binary("-", "M", 5))),
     ],
 )  # fmt: skip
 def test_what_is_not_affine_is_not_taken_for_it(expr: typed.Expr) -> None:

@@ -23,6 +23,12 @@ OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
 }  # fmt: skip
 
+COMMUTATIVE = frozenset(
+    ["addi", "muli", "andi", "ori", "xori", "maxsi", "minsi", "maxui", "minui", "addf", "mulf", "maximumf", "minimumf"]
+    + ["gcd", "lcm", "both"]
+)
+"""What an exchange of operands leaves as it is: functions, and ops that are made by their name."""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -181,9 +187,20 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
 def _are_exchangeable(call: ast.Call, left: ast.expr, right: ast.expr) -> bool:
     """Whether a swap of arguments of the same form is a likely mistake, and not one that Python itself refuses."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
+    if _is_commutative(call):
+        return False
     builtin = name in ("isinstance", "getattr", "hasattr", "setattr", "zip", "range", "max", "min", "enumerate")
     alike = type(left) is type(right) and ast.dump(left) != ast.dump(right)
     return not builtin and alike and not isinstance(left, ast.Starred | ast.Constant)
+
+
+def _is_commutative(call: ast.Call) -> bool:
+    match call:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in COMMUTATIVE:
+            return True
+        case ast.Call(args=[ast.Constant(value=str() as name), _, _]):
+            return name.rpartition(".")[2] in COMMUTATIVE
+    return False
 
 
 def _flip_comparison(node: ast.AST) -> ast.AST:

@@ -55,6 +55,17 @@ def test_an_assertion_is_no_place_for_a_mistake() -> None:
     assert not mutants_of("pairs.py", source)
 
 
+def test_operands_that_commute_are_not_exchanged() -> None:
+    source = """
+def ops(e, a, b):
+    e.same("arith.addi", a, b)
+    e.same("arith.subi", a, b)
+    return gcd(a, b) + arith.andi(a, b) + divide(a, b)
+"""
+    found = [m.line for m in mutants_of("ops.py", source) if m.what == "last two arguments swapped"]
+    assert found == [4, 5] and sum("swapped" in m.what for m in mutants_of("ops.py", source)) == 2
+
+
 def test_random_programs_of_the_judges_show_every_form_several_times() -> None:
     found = Counter(form for program in covering() for form in program.features)
     assert min(found[form] for form in REQUIRED) >= 3
