@@ -95,6 +95,13 @@ FORMS = {
     """,
     "a sum that no tensor has": "kernel k(; n: i32, x: f32) -> (y: f32):\n    y = x * n",
     # ------------------------------------------------ subscripts
+    "reads in subscripts": """
+        kernel k[N](x: f32[N], at: i32[N]) -> (y: f32[N], z: f32[N], w: f32[N], v: f32[N]):
+            y[i] = (x[at[i + 1]] else 5)
+            z[i] = (x[abs(at[i - 2]) + at[i + 2] - 1] else 6)
+            w[i] = (x[at[at[i + 1] + 2] // 2] else 7)
+            v[i] = (x[(at[i + 3] else 2) + at[i + 1]] else 8) + x[min(max(at[i], 0), N - 1)]
+    """,
     "reversed by a sign": """
         kernel k[M, N](x: f32[N], v: f32[2 * N], s: i8[M]) -> (y: f32[N], z: f32[N], w: f32[M, N]):
             y[i] = x[-i + N - 1]

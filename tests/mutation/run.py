@@ -21,7 +21,9 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -82,23 +84,42 @@ def make(mutant: Mutant) -> None:
         function.__code__ = codes[function.__code__.co_qualname, function.__code__.co_firstlineno]
 
 
-def judged(mutant: Mutant | None, judges: Sequence[Judge]) -> Verdict:
-    """The verdict over one mutant (None: over the code as it is), in a child of its own."""
+@dataclass(frozen=True)
+class Running:
+    """A child that judges a mutant, and where its answer comes from."""
+
+    mutant: Mutant
+    child: ForkProcess
+    receiver: Connection
+    started: float
+
+    def verdict(self) -> Verdict:
+        """What the child says; waits for it."""
+        answer: tuple[str, str, float]
+        try:
+            answer = self.receiver.recv()
+        except EOFError:
+            self.child.join()
+            killed = self.child.exitcode in (-signal.SIGXCPU, -signal.SIGKILL)
+            seconds = time.monotonic() - self.started
+            answer = ("time" if killed else "crash", f"exit code {self.child.exitcode}", seconds)
+        self.child.join()
+        return Verdict(self.mutant, *answer)
+
+
+def started(mutant: Mutant | None, judges: Sequence[Judge]) -> Running:
+    """A child of its own for a mutant (None: for the code as it is)."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    started = time.monotonic()
     child = context.Process(target=_child, args=(mutant, judges, sender))
     child.start()
     sender.close()
-    answer: tuple[str, str, float]
-    try:
-        answer = receiver.recv()
-    except EOFError:
-        child.join()
-        killed = child.exitcode in (-signal.SIGXCPU, -signal.SIGKILL)
-        answer = ("time" if killed else "crash", f"exit code {child.exitcode}", time.monotonic() - started)
-    child.join()
-    return Verdict(mutant or Mutant("", "", 0, 0, "", 0, 0), *answer)
+    return Running(mutant or Mutant("", "", 0, 0, "", 0, 0), child, receiver, time.monotonic())
+
+
+def judged(mutant: Mutant | None, judges: Sequence[Judge]) -> Verdict:
+    """The verdict over one mutant (None: over the code as it is), in a child of its own."""
+    return started(mutant, judges).verdict()
 
 
 def _child(mutant: Mutant | None, judges: Sequence[Judge], sender: Connection) -> None:
@@ -129,15 +150,21 @@ def require_clean(mutants: Sequence[Mutant], judges: Judges) -> None:
             raise RuntimeError(f"the code as it is fails {verdict.noticed}: {verdict.message}")
 
 
-def run(mutants: Sequence[Mutant], seconds: float) -> Iterator[Verdict]:
-    """Verdicts, one by one, until the time is over."""
+def run(mutants: Sequence[Mutant], seconds: float, jobs: int = 1) -> Iterator[Verdict]:
+    """Verdicts as they come, ``jobs`` children at a time; no mutant is begun after the time is over."""
     judges = prepared()
     deadline = time.monotonic() + seconds
     require_clean(mutants, judges)
-    for mutant in mutants:
-        yield judged(mutant, judges.of(mutant.file))
-        if time.monotonic() > deadline:
-            return
+    waiting = iter(mutants)
+    running = [started(mutant, judges.of(mutant.file)) for mutant in islice(waiting, jobs)]
+    while running:
+        ready = wait([one.receiver for one in running])
+        for one in [one for one in running if one.receiver in ready]:
+            running.remove(one)
+            following = next(waiting, None) if time.monotonic() < deadline else None
+            if following is not None:
+                running.append(started(following, judges.of(following.file)))
+            yield one.verdict()
 
 
 def own_tests_of(file: str) -> str:
@@ -164,11 +191,12 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("mutants.json"))
     options = parser.parse_args()
     verdicts: list[Verdict] = []
     data: dict[str, object] = {}
-    for verdict in run(draw(all_mutants(), options.sample, options.seed), options.seconds):
+    for verdict in run(draw(all_mutants(), options.sample, options.seed), options.seconds, options.jobs):
         verdicts.append(verdict)
         data = report(verdicts, options.seed)
         options.out.write_text(json.dumps(data, indent=1) + "\n")
