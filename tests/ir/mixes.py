@@ -15,6 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from tests.forms import FORMS, kernel_of
 from tests.library_cases import CASES
 from tilewright.compiler import sources
 from tilewright.compiler.driver import instance_of
@@ -47,18 +48,21 @@ GPU = GPUS["sm_80"]
 
 @dataclass(frozen=True)
 class Recorded:
-    """A kernel by a name of its own; ``typed`` makes it for an element type, ``dtypes`` are those it takes."""
+    """A kernel by a name of its own; ``typed`` makes it for an element type, ``dtypes`` are those it takes, ``facts``
+    are what the GPU may assume of it."""
 
     name: str
     dtypes: tuple[str, ...]
     typed: Callable[[str], TypedKernel]
+    facts: Callable[[TypedKernel], tuple[str, ...]]
 
 
 @cache
 def candidates() -> tuple[Recorded, ...]:
-    """The library and ``KERNELS``, those too that are not compiled yet."""
-    library = [Recorded(f"{case.module}.{case.id}", case.dtypes, case.typed) for case in CASES]
-    return (*library, *(one for path in KERNELS for one in _kernels_of(path)))
+    """The library, ``KERNELS`` and the forms, those too that are not compiled yet."""
+    library = [Recorded(f"{case.module}.{case.id}", case.dtypes, case.typed, _facts) for case in CASES]
+    forms = [Recorded(f"forms: {name}", ("f32",), partial(_form, name), _nothing) for name in FORMS]
+    return (*library, *(one for path in KERNELS for one in _kernels_of(path)), *forms)
 
 
 def recorded() -> list[Recorded]:
@@ -69,7 +73,11 @@ def recorded() -> list[Recorded]:
 def _kernels_of(path: Path) -> Iterator[Recorded]:
     for name, checked in sources.from_file(path).module.kernels.items():
         dtypes = tuple(dict.fromkeys(dtype for allowed in checked.type_params.values() for dtype in allowed))
-        yield Recorded(f"{path.stem}/{name}", dtypes or ("f32",), partial(_instance, path, name))
+        yield Recorded(f"{path.stem}/{name}", dtypes or ("f32",), partial(_instance, path, name), _facts)
+
+
+def _form(name: str, dtype: str) -> TypedKernel:
+    return kernel_of(name)
 
 
 def _instance(path: Path, name: str, dtype: str) -> TypedKernel:
@@ -94,15 +102,19 @@ def is_compiled(one: Recorded) -> bool:
 
 
 def written(one: Recorded) -> str:
-    """The mixes of a kernel: f32, where it takes that, on a CPU; bf16 and aligned rows on a GPU."""
+    """The mixes of a kernel: f32, where it takes that, on a CPU; bf16 and, but for the forms, aligned rows on a GPU."""
     wide, narrow = (dtype if dtype in one.dtypes else one.dtypes[0] for dtype in ("f32", "bf16"))
     kernel = one.typed(narrow)
-    return "\n".join([f"== {one.name}", *_cpu(one.typed(wide)), *_gpu(kernel, _facts(kernel)), ""])
+    return "\n".join([f"== {one.name}", *_cpu(one.typed(wide)), *_gpu(kernel, one.facts(kernel)), ""])
 
 
 def _facts(kernel: TypedKernel) -> tuple[str, ...]:
     tensors = [tensor.name for tensor in (*kernel.tensors, *kernel.outputs)]
     return (*(f"align({name}) >= 16" for name in tensors), *(f"{dim} % 16 == 0" for dim in kernel.dims))
+
+
+def _nothing(kernel: TypedKernel) -> tuple[str, ...]:
+    return ()
 
 
 def _cpu(kernel: TypedKernel) -> Iterator[str]:
