@@ -1,0 +1,148 @@
+"""What ``simplify`` leaves of an expression: each rule, and the cases beside it where it must not be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ir.tensor_road import emitted, program_of
+from tilewright.dialect.mlir import ir
+from tilewright.passes.base import run_passes
+from tilewright.passes.tensor.program import Apply, Constant, Node, Position, Read, Symbol
+from tilewright.passes.tensor.simplify import Simplify
+
+INPUTS = "xzabuv"
+KERNEL = """
+    kernel k[N](x: f32[N], z: f32[N], a: i32[N], b: i32[N], u: u32[N], v: u32[N]) -> (y: f32[N]):
+        y[i] = {}
+"""
+RELATIONS = {
+    "cmpi": ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge"),
+    "cmpf": ("false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno"),
+}
+LEFT = [
+    ("x[i] + -0.0", "x"),
+    ("-0.0 + x[i]", "x"),
+    ("x[i] + 0.0", "addf(x, 0.0)"),
+    ("x[i] - 0.0", "x"),
+    ("0.0 - x[i]", "subf(0.0, x)"),
+    ("x[i] - -z[i]", "addf(x, z)"),
+    ("-z[i] + x[i]", "subf(x, z)"),
+    ("-x[i] + -z[i]", "subf(negf(x), z)"),
+    ("x[i] * 1.0", "x"),
+    ("1.0 * x[i]", "x"),
+    ("x[i] * 0.0", "mulf(x, 0.0)"),
+    ("x[i] / 1.0", "x"),
+    ("x[i] / 2.0", "mulf(x, 0.5)"),
+    ("x[i] / -0.5", "mulf(x, -2.0)"),
+    ("x[i] / 3.0", "divf(x, 3.0)"),
+    ("x[i] / inf", "divf(x, inf)"),
+    ("x[i] / 0.0", "divf(x, 0.0)"),
+    ("x[i] / 3e38", "divf(x, 3.0000000054977558e+38)"),
+    ("x[i] / 1e-40", "divf(x, 9.99994610111476e-41)"),
+    ("1.0 / x[i]", "divf(1.0, x)"),
+    ("--x[i]", "x"),
+    ("-(-(-x[i]))", "negf(x)"),
+    ("max(x[i], x[i])", "x"),
+    ("min(x[i], x[i])", "x"),
+    ("max(x[i], z[i])", "maximumf(x, z)"),
+    ("f32(f16(f32(f16(x[i]))))", "extf(truncf(x))"),
+    ("f16(x[i])", "extf(truncf(x))"),
+    ("1.0 if x[i] > z[i] else 0.0", "select(olt(z, x), 1.0, 0.0)"),
+    ("1.0 if x[i] >= z[i] else 0.0", "select(ole(z, x), 1.0, 0.0)"),
+    ("1.0 if not (x[i] > z[i]) else 2.0", "select(olt(z, x), 2.0, 1.0)"),
+    ("x[i] if x[i] > 0 else x[i]", "x"),
+    ("1.0 if not not (a[i] > b[i]) else 2.0", "select(slt(b, a), 1.0, 2.0)"),
+    ("1.0 if a[i] > 0 and 1 < 2 else 2.0", "select(slt(0, a), 1.0, 2.0)"),
+    ("1.0 if a[i] > 0 and a[i] > 0 else 2.0", "select(slt(0, a), 1.0, 2.0)"),
+    ("1.0 if a[i] > 0 or a[i] > 0 else 2.0", "select(slt(0, a), 1.0, 2.0)"),
+    ("1.0 if not (a[i] <= b[i]) else 2.0", "select(slt(b, a), 1.0, 2.0)"),
+    ("1.0 if not (a[i] == b[i]) else 2.0", "select(ne(a, b), 1.0, 2.0)"),
+    ("1.0 if not (a[i] != b[i]) else 2.0", "select(eq(a, b), 1.0, 2.0)"),
+    ("1.0 if not (u[i] < v[i]) else 2.0", "select(ule(v, u), 1.0, 2.0)"),
+    ("1.0 if i < i + 1 else 2.0", "1.0"),
+    ("1.0 if i + 1 <= i else 2.0", "2.0"),
+    ("1.0 if i <= N - 1 else 2.0", "select(sle(i, subi(N, 1)), 1.0, 2.0)"),
+    ("1.0 if i < N else 2.0", "select(slt(i, N), 1.0, 2.0)"),
+    ("1.0 if i <= N - 2 else 2.0", "select(sle(i, subi(N, 2)), 1.0, 2.0)"),
+    ("1.0 if i >= 0 else 2.0", "1.0"),
+    ("1.0 if i > 0 else 2.0", "select(slt(0, i), 1.0, 2.0)"),
+    ("1.0 if i == N else 2.0", "select(eq(i, N), 1.0, 2.0)"),
+    ("1.0 if i != -1 else 2.0", "1.0"),
+    ("1.0 if i == 0 else 2.0", "select(eq(i, 0), 1.0, 2.0)"),
+    ("1.0 if N > 0 else 2.0", "select(slt(0, N), 1.0, 2.0)"),
+    ("1.0 if a[i] <= a[i] else 2.0", "1.0"),
+    ("1.0 if a[i] < a[i] else 2.0", "2.0"),
+    ("1.0 if a[i] != a[i] else 2.0", "2.0"),
+    ("1.0 if x[i] == x[i] else 2.0", "select(oeq(x, x), 1.0, 2.0)"),
+    ("1.0 if (i < 3) == (1 < 2) else 2.0", "select(eq(slt(i, 3), True), 1.0, 2.0)"),
+    ("f32(a[i] & 0)", "0.0"),
+    ("f32(a[i] & -1)", "sitofp(a)"),
+    ("f32(a[i] | 0)", "sitofp(a)"),
+    ("f32(a[i] | -1)", "-1.0"),
+    ("f32(a[i] ^ 0)", "sitofp(a)"),
+    ("f32(~~a[i])", "sitofp(a)"),
+    ("f32(~a[i])", "sitofp(xori(a, -1))"),
+    ("f32(a[i] & a[i])", "sitofp(a)"),
+    ("f32(a[i] | a[i])", "sitofp(a)"),
+    ("f32(a[i] ^ b[i])", "sitofp(xori(a, b))"),
+    ("f32(max(a[i], a[i]))", "sitofp(a)"),
+    ("f32(max(i, 0))", "sitofp(index_cast(i))"),
+    ("f32(max(i, -3))", "sitofp(index_cast(i))"),
+    ("f32(min(i, N))", "sitofp(index_cast(minsi(i, N)))"),
+    ("f32(min(i, N - 1))", "sitofp(index_cast(minsi(i, subi(N, 1))))"),
+    ("f32(min(i, N - 2))", "sitofp(index_cast(minsi(i, subi(N, 2))))"),
+    ("f32(max(i, 1))", "sitofp(index_cast(maxsi(i, 1)))"),
+    ("f32(max(u[i], u[i]))", "uitofp(u)"),
+    ("f32(min(u[i], u[i]))", "uitofp(u)"),
+    ("f32(a[i] * 3 - a[i] - 2 * a[i])", "0.0"),
+    ("f32((a[i] + b[i]) * 2 - b[i] * 2)", "sitofp(muli(a, 2))"),
+    ("f32(a[i] * b[i] - b[i] * a[i])", "0.0"),
+    ("f32((2 * i) // 2)", "sitofp(index_cast(i))"),
+    ("f32((2 * i + 1) // 2)", "sitofp(index_cast(i))"),
+    ("f32((4 * i + 6) // 4)", "sitofp(index_cast(addi(i, 1)))"),
+    ("f32((6 * i + 3) // 4)", "sitofp(index_cast(floordivsi(addi(muli(i, 6), 3), 4)))"),
+    ("f32((i + N * 4) // 2)", "sitofp(index_cast(addi(muli(N, 2), floordivsi(i, 2))))"),
+    ("f32(i // 1)", "sitofp(index_cast(i))"),
+    ("f32((i + 5) % 1)", "0.0"),
+    ("f32((4 * i + 3) % 4)", "3.0"),
+    ("f32((4 * i + 3) % 2)", "1.0"),
+    ("f32((i * 3) % 5)", "sitofp(index_cast(subi(muli(i, 3), muli(floordivsi(muli(i, 3), 5), 5))))"),
+    ("f32(i * 2 + 3 - i - i)", "3.0"),
+    ("f32((i - 1) // 2)", "sitofp(index_cast(subi(floordivsi(addi(i, 1), 2), 1)))"),
+    ("f32((a[i] + 4) // 2)", "sitofp(floordivsi(addi(a, 4), 2))"),
+    ("f32(i8(a[i]))", "sitofp(extsi(trunci(minsi(maxsi(a, -128), 127))))"),
+    ("f32(i32(i8(a[i])))", "sitofp(extsi(trunci(minsi(maxsi(a, -128), 127))))"),
+    ("f32(i64(a[i]))", "sitofp(extsi(a))"),
+    ("f32(i32(i64(a[i])))", "sitofp(trunci(minsi(maxsi(extsi(a), -2147483648), 2147483647)))"),
+    ("f32(u8(u32(u[i])))", "sitofp(extui(trunci(minui(u, 255))))"),
+]
+
+
+def told(node: Node) -> str:
+    """An expression as text: inputs by name, ``i`` and ``N``, numbers, ops."""
+    match node:
+        case Read():
+            return INPUTS[node.source.number]  # type: ignore[attr-defined]
+        case Position():
+            return "i"
+        case Symbol():
+            return "N"
+        case Constant():
+            return str(node.value)
+        case Apply():
+            return f"{_name(node)}({', '.join(map(told, node.arguments))})"
+    raise AssertionError(node)
+
+
+def _name(node: Apply) -> str:
+    name = node.name.rpartition(".")[2]
+    if name not in RELATIONS:
+        return name
+    return RELATIONS[name][ir.IntegerAttr(dict(node.attributes)["predicate"]).value]
+
+
+@pytest.mark.parametrize(("expression", "left"), LEFT)
+def test_what_is_left_of_an_expression(expression: str, left: str) -> None:
+    with emitted(KERNEL.format(expression)) as module:
+        (comprehension,) = program_of(run_passes(module, [Simplify()])).comprehensions
+        assert told(comprehension.body[0]) == left
