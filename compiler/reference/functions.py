@@ -14,7 +14,7 @@ import numpy as np
 from tilewright.compiler.reference import philox
 from tilewright.compiler.reference.arithmetic import binary, extreme
 from tilewright.compiler.reference.numerics import is_float, wrap
-from tilewright.compiler.reference.rounding import BASIC, BUILTIN, Rules, hull, settle
+from tilewright.compiler.reference.rounding import BASIC, BUILTIN, TINY, Rules, hull, settle
 from tilewright.compiler.reference.values import Array, Value, dense, either, some, total, worst
 
 _erf = np.frompyfunc(math.erf, 1, 1)
@@ -92,20 +92,21 @@ def _monotone(rules: Rules, function: str, value: Value, approximate: bool) -> V
         error = np.where(value.error > 0, error, 0.0)
         escapes = (value.error > 0) & (np.isnan(error) | np.isinf(data)) & ~np.isnan(value.data)
         unsure = either(unsure, some(escapes & ~np.isinf(value.data)))
-    own = _approximation(function, value.data, data) if approximate and rules.bound else None
+    own = _approximation(function, value.dtype, value.data, data) if approximate and rules.bound else None
     return settle(rules, value.dtype, data, error, unsure, value.fault, units=BUILTIN, own=own)
 
 
 def _periodic(rules: Rules, function: str, value: Value, approximate: bool) -> Value:
     data = PERIODIC[function](value.data)
     error = None if value.error is None else np.minimum(value.error, 2.0)
-    own = _approximation(function, value.data, data) if approximate and rules.bound else None
+    own = _approximation(function, value.dtype, value.data, data) if approximate and rules.bound else None
     return settle(rules, value.dtype, data, error, value.unsure, value.fault, units=BUILTIN, own=own)
 
 
-def _approximation(function: str, operand: Array, data: Array) -> Array:
+def _approximation(function: str, dtype: str, operand: Array, data: Array) -> Array:
     """What the approximate instructions may be off by (PTX ISA: tanh.approx 2^-11 relative, sin/cos.approx 2^-20.5
-    absolute in [-pi, pi], ex2.approx 2 ulp after a scaled operand, lg2.approx 2^-22 absolute, with slack)."""
+    absolute in [-pi, pi], ex2.approx 2 ulp after a scaled operand, lg2.approx 2^-22 absolute, with slack), and some
+    units of the least number where a result is next to none."""
     size = np.where(np.isfinite(operand), np.abs(operand), 0.0)
     relative = np.where(np.isfinite(data), np.abs(data), 0.0)
     if function in ("tanh", "sigmoid", "erf"):
@@ -114,7 +115,7 @@ def _approximation(function: str, operand: Array, data: Array) -> Array:
         return 2.0**-19 * (1.0 + size)
     if function in ("log", "log2", "log1p"):
         return 2.0**-20 * (1.0 + relative)
-    return 2.0**-20 * (relative * (1.0 + size))
+    return 2.0**-20 * (relative * (1.0 + size)) + BUILTIN * TINY[dtype if dtype in TINY else "f32"]
 
 
 def _stepwise(evaluate: Callable[[Array], Array], value: Value) -> Value:
@@ -170,7 +171,7 @@ def power(rules: Rules, base: Value, exponent: Value, approximate: bool = False,
         unsure = either(unsure, lost)
     own = None
     if approximate and rules.bound:
-        own = _approximation("pow", exponent.data * np.log(np.abs(base.data)), data)
+        own = _approximation("pow", base.dtype, exponent.data * np.log(np.abs(base.data)), data)
     fault = worst(base.fault, exponent.fault)
     return settle(rules, base.dtype, data, error, unsure, fault, units=units, own=own)
 

@@ -61,7 +61,8 @@ OWN_TESTS: Mapping[str, tuple[str, ...]] = {
     "passes/tensor/": (
         "tests/ir/test_simplify.py", "tests/ir/test_simplified.py", "tests/ir/test_axes_common.py",
         "tests/ir/test_factor_contraction.py", "tests/ir/test_fuse.py", "tests/ir/test_partition.py",
-        "tests/ir/test_lost_checks.py", "tests/ir/test_library_tensor_level.py", "tests/cpu/test_random_finds.py", "tests/cpu/test_rewrites.py",
+        "tests/ir/test_lost_checks.py", "tests/ir/test_library_tensor_level.py",
+        "tests/cpu/test_random_finds.py", "tests/cpu/test_rewrites.py",
     ),
     "passes/tile/": (
         "tests/unit/test_schedule.py", "tests/ir/test_decisions.py", "tests/ir/test_tile_launches.py",

@@ -146,6 +146,15 @@ def test_a_comparison_inside_the_error_is_undecided() -> None:
     assert check(result, "y", np.int32([0, 0, 1])).undecided_fraction == pytest.approx(1 / 3)
 
 
+def test_an_approximate_result_next_to_zero_may_be_zero() -> None:
+    """exp(-255.9) is 7e-112, and no f32."""
+    approximate = typed.Call(X.span, "f32", "exp", (X,), True, None)
+    result = _apply(call("sign", approximate), [-255.9, -80.0], [0.0, 0.0])
+    assert result.undecided["y"].tolist() == [True, False]
+    assert check(result, "y", F([0, 1])).ok and check(result, "y", F([1, 1])).ok
+    assert not check(result, "y", F([1, 0])).ok
+
+
 def test_an_undecided_condition_between_equal_sides_decides_nothing() -> None:
     product = mul(X, Z)
     difference = sub(product, num(1.0, "f32"))
