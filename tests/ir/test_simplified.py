@@ -10,9 +10,11 @@ from tilewright.passes.base import run_passes
 from tilewright.passes.tensor.program import Apply, Constant, Node, Position, Read, Symbol
 from tilewright.passes.tensor.simplify import Simplify
 
-INPUTS = "xzabuv"
+INPUTS = "xzabuvcwh"
 KERNEL = """
-    kernel k[N](x: f32[N], z: f32[N], a: i32[N], b: i32[N], u: u32[N], v: u32[N]) -> (y: f32[N]):
+    kernel k[N](
+            x: f32[N], z: f32[N], a: i32[N], b: i32[N], u: u32[N], v: u32[N], c: i8[N], w: u8[N], h: f16[N]
+        ) -> (y: f32[N]):
         y[i] = {}
 """
 RELATIONS = {
@@ -115,6 +117,88 @@ LEFT = [
     ("f32(i64(a[i]))", "sitofp(extsi(a))"),
     ("f32(i32(i64(a[i])))", "sitofp(trunci(minsi(maxsi(extsi(a), -2147483648), 2147483647)))"),
     ("f32(u8(u32(u[i])))", "sitofp(extui(trunci(minui(u, 255))))"),
+    ("1.0 if i - 1 < i else 2.0", "1.0"),
+    ("1.0 if i - 1 <= i - 2 else 2.0", "2.0"),
+    ("1.0 if i <= i else 2.0", "1.0"),
+    ("1.0 if i < i else 2.0", "2.0"),
+    ("1.0 if i + 1 == i else 2.0", "2.0"),
+    ("1.0 if i != i + 1 else 2.0", "1.0"),
+    ("1.0 if i != i else 2.0", "2.0"),
+    ("1.0 if 2 * i >= i else 2.0", "1.0"),
+    ("1.0 if 2 * i + 1 > i else 2.0", "1.0"),
+    ("1.0 if 2 * i > i else 2.0", "select(slt(i, muli(i, 2)), 1.0, 2.0)"),
+    ("1.0 if i < 2 * i else 2.0", "select(slt(i, muli(i, 2)), 1.0, 2.0)"),
+    ("1.0 if i + 2 < i + 1 else 2.0", "2.0"),
+    ("1.0 if i <= i + 1 else 2.0", "1.0"),
+    ("1.0 if i + 1 <= 2 * i + 1 else 2.0", "1.0"),
+    ("1.0 if i == 2 * i + 1 else 2.0", "2.0"),
+    ("1.0 if 2 * i + 1 == i else 2.0", "2.0"),
+    ("1.0 if 2 * i == i else 2.0", "select(eq(muli(i, 2), i), 1.0, 2.0)"),
+    ("1.0 if i + N >= i else 2.0", "1.0"),
+    ("1.0 if i + N > i else 2.0", "select(slt(i, addi(i, N)), 1.0, 2.0)"),
+    ("f32(min(i, i + 1))", "sitofp(index_cast(i))"),
+    ("f32(min(i, i - 1))", "sitofp(index_cast(subi(i, 1)))"),
+    ("f32(max(i, i - 1))", "sitofp(index_cast(i))"),
+    ("f32(min(2 * i, i))", "sitofp(index_cast(i))"),
+    ("f32(max(i, 2 * i))", "sitofp(index_cast(muli(i, 2)))"),
+    ("f32(max(a[i], a[i] + 1))", "sitofp(maxsi(a, addi(a, 1)))"),
+    ("x[i64(i)]", "x"),
+    ("x[min(a[i], 3)]", "x[minsi(index_cast(a), 3)]"),
+    ("x[max(i, 0)]", "x"),
+    ("x[(2 * i) // 2]", "x"),
+    ("f32(i64(i) + 1)", "sitofp(addi(index_cast(i), 1))"),
+    ("f32(i8(c[i]))", "sitofp(extsi(c))"),
+    ("f32(u8(w[i]))", "sitofp(extui(w))"),
+    ("f32(i8(w[i]))", "sitofp(extsi(trunci(minsi(maxsi(extui(w), -128), 127))))"),
+    ("f32(c[i] + w[i])", "sitofp(addi(extsi(c), extui(w)))"),
+    ("f32(i16(c[i]))", "sitofp(extsi(trunci(minsi(maxsi(extsi(c), -32768), 32767))))"),
+    ("f32(u32(w[i]))", "uitofp(maxsi(extui(w), 0))"),
+    ("f32(f16(h[i]))", "extf(h)"),
+    ("f32(bf16(h[i]))", "extf(truncf(extf(h)))"),
+    ("f32(f64(x[i]))", "x"),
+    ("h[i]", "extf(h)"),
+    ("f32(f16(h[i]) + x[i])", "addf(extf(h), x)"),
+    ("1.0 if ((a[i] > 0) if (b[i] > 0) else (2 < 1)) else 2.0",
+     "select(select(slt(0, b), slt(0, a), False), 1.0, 2.0)"),
+    ("1.0 if ((1 < 2) if (a[i] > 0) else (2 < 1)) else 2.0", "select(slt(0, a), 1.0, 2.0)"),
+    ("1.0 if ((2 < 1) if (a[i] > 0) else (1 < 2)) else 2.0", "select(select(slt(0, a), False, True), 1.0, 2.0)"),
+    ("1.0 if ((1 < 2) if (a[i] > 0) else (b[i] > 0)) else 2.0",
+     "select(select(slt(0, a), True, slt(0, b)), 1.0, 2.0)"),
+    ("x[i] / 9223372036854775808.0", "mulf(x, 1.0842021724855044e-19)"),
+    ("x[i] / 18446744073709551616.0", "divf(x, 1.8446744073709552e+19)"),
+    ("x[i] / 1.5", "divf(x, 1.5)"),
+    ("f32(-1 if a[i] > 0 else 0)", "sitofp(index_cast(select(slt(0, a), -1, 0)))"),
+    ("f32(1 if a[i] > 0 else 0)", "sitofp(index_cast(select(slt(0, a), 1, 0)))"),
+    ("f32(i32(a[i] > 0))", "sitofp(extui(slt(0, a)))"),
+    ("1.0 if not (x[i] == z[i]) else 2.0", "select(oeq(x, z), 2.0, 1.0)"),
+    ("1.0 if x[i] != z[i] else 2.0", "select(une(x, z), 1.0, 2.0)"),
+    ("1.0 if not (a[i] > 0 and b[i] > 0) else 2.0", "select(andi(slt(0, a), slt(0, b)), 2.0, 1.0)"),
+    ("f32((a[i] ^ -1) ^ b[i])", "sitofp(xori(xori(a, -1), b))"),
+    ("f32(-1 ^ (-1 ^ a[i]))", "sitofp(a)"),
+    ("f32(a[i] - (a[i] - b[i]))", "sitofp(b)"),
+    ("f32(a[i] * 0)", "0.0"),
+    ("f32(a[i] * 1)", "sitofp(a)"),
+    ("f32(0 - a[i])", "sitofp(subi(0, a))"),
+    ("f32(-a[i])", "sitofp(subi(0, a))"),
+    ("f32(-(-a[i]))", "sitofp(a)"),
+    ("f32(a[i] + a[i])", "sitofp(muli(a, 2))"),
+    ("f32(a[i] * 2 - a[i])", "sitofp(a)"),
+    ("f32((a[i] + 1) * (a[i] - 1))", "sitofp(subi(muli(a, a), 1))"),
+    ("f32(u[i] - u[i])", "0.0"),
+    ("f32(u[i] * 2 // 2)", "uitofp(divui(muli(u, 2), 2))"),
+    ("f32(a[i] // 1)", "sitofp(floordivsi(a, 1))"),
+    ("f32(a[i] % 1)", "sitofp(subi(a, floordivsi(a, 1)))"),
+    ("f32(a[i] * 2 // 2)", "sitofp(floordivsi(muli(a, 2), 2))"),
+    ("f32((i + 1) * (i - 1))", "sitofp(index_cast(subi(muli(i, i), 1)))"),
+    ("f32((i + N) * (i + N) - i * i)", "sitofp(index_cast(addi(muli(muli(i, N), 2), muli(N, N))))"),
+    ("f32((3 * i + 3) // 3)", "sitofp(index_cast(addi(i, 1)))"),
+    ("f32((3 * i + 2) // 3)", "sitofp(index_cast(i))"),
+    ("f32((3 * i - 1) // 3)", "sitofp(index_cast(subi(i, 1)))"),
+    ("f32((3 * i + 5 * N) // 3)", "sitofp(index_cast(addi(i, floordivsi(muli(N, 5), 3))))"),
+    ("f32(((i + 4) // 2) // 3)", "sitofp(index_cast(floordivsi(addi(floordivsi(i, 2), 2), 3)))"),
+    ("f32((2 * (i // 2)) // 2)", "sitofp(index_cast(floordivsi(i, 2)))"),
+    ("f32(i - i // 2 * 2 - i % 2)", "0.0"),
+    ("f32(i % 2 + i // 2 * 2)", "sitofp(index_cast(i))"),
 ]
 
 
@@ -122,7 +206,8 @@ def told(node: Node) -> str:
     """An expression as text: inputs by name, ``i`` and ``N``, numbers, ops."""
     match node:
         case Read():
-            return INPUTS[node.source.number]  # type: ignore[attr-defined]
+            at = told(node.subscripts[0])
+            return INPUTS[node.source.number] + (f"[{at}]" if at != "i" else "")  # type: ignore[attr-defined]
         case Position():
             return "i"
         case Symbol():

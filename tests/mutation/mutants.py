@@ -196,6 +196,8 @@ def _are_exchangeable(call: ast.Call, left: ast.expr, right: ast.expr) -> bool:
 
 def _is_commutative(call: ast.Call) -> bool:
     match call:
+        case ast.Call(func=ast.IfExp(body=first, orelse=second)):
+            return all(_is_commutative(ast.Call(one, call.args, [])) for one in (first, second))
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in COMMUTATIVE:
             return True
         case ast.Call(args=[ast.Constant(value=str() as name), _, _]):

@@ -60,7 +60,7 @@ def test_operands_that_commute_are_not_exchanged() -> None:
 def ops(e, a, b):
     e.same("arith.addi", a, b)
     e.same("arith.subi", a, b)
-    return gcd(a, b) + arith.andi(a, b) + divide(a, b)
+    return gcd(a, b) + arith.andi(a, b) + divide(a, b) + (arith.maxsi if e else arith.minsi)(a, b)
 """
     found = [m.line for m in mutants_of("ops.py", source) if m.what == "last two arguments swapped"]
     assert found == [4, 5] and sum("swapped" in m.what for m in mutants_of("ops.py", source)) == 2

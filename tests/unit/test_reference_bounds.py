@@ -150,7 +150,7 @@ def test_an_approximate_result_next_to_zero_may_be_zero() -> None:
     """exp(-255.9) is 7e-112, and no f32."""
     approximate = typed.Call(X.span, "f32", "exp", (X,), True, None)
     result = _apply(call("sign", approximate), [-255.9, -80.0], [0.0, 0.0])
-    assert result.bound["y"].tolist() == [1.0, 0.0]
+    assert result.bound["y"][0] >= 1 and result.bound["y"][1] == 0
     assert check(result, "y", F([0, 1])).ok and check(result, "y", F([1, 1])).ok
     assert not check(result, "y", F([1, 0])).ok
 
