@@ -36,6 +36,13 @@ FORMS = {
     """,
     "bool of float": "kernel k[N](x: f32[N]) -> (y: i32[N]):\n    y[i] = i32(bool(floor(x[i])))",
     "half to half": "kernel k[N](x: f16[N]) -> (y: bf16[N]):\n    y[i] = bf16(f16(x[i] * 3))",
+    "from the widest to the narrowest": """
+        kernel k[N](x: f64[N]) -> (y: f16[N], z: bf16[N], w: f16, v: f16[N]):
+            y[i] = tanh(f32(x[i]))
+            z[i] = erf(f32(x[i]))
+            w = f16(tanh(f32(x[0] else 0)))
+            v[i] = f16(x[i]) + f16(sin(f32(x[i]) * 40)) + f16(-f32(x[i])) * f16(abs(f32(x[i])))
+    """,
     "constant conditions": """
         kernel k[N](x: f32[N]) -> (y: f32[N], z: f32[N], w: f32[N]):
             y[i] = x[i] if 1 < 2 else x[i] + 1

@@ -146,7 +146,7 @@ def tanh(e: Emitter, x: Any) -> Any:
     magnitude = below(e, e.same("math.absf", x), 22.0)
     t = expm1(e, e.same("arith.addf", magnitude, magnitude))
     result = e.same("arith.divf", t, e.same("arith.addf", t, number(2.0)))
-    return e.same("math.copysign", result, x)
+    return e.with_sign(result, x)
 
 
 def erf(e: Emitter, x: Any) -> Any:
@@ -157,7 +157,7 @@ def erf(e: Emitter, x: Any) -> Any:
     place = e.fma(magnitude, number(0.4), number(-1.4))
     weight = exp(e, e.same("arith.negf", e.same("arith.mulf", magnitude, magnitude)))
     large = e.fma(e.same("arith.negf", weight), horner(e, place, ERFC_SCALED), number(1.0))
-    large = e.same("math.copysign", large, x)
+    large = e.with_sign(large, x)
     return e.select(e.compare_float("olt", magnitude, number(1.0)), small, large)
 
 

@@ -188,6 +188,18 @@ class Emitter:
         """The bits of ``value`` as ``element`` of the same width, lane by lane."""
         return self.value("arith.bitcast", self.like(value.type, element), value)
 
+    def with_sign(self, magnitude: Any, sign: Any) -> Any:
+        """The float ``magnitude`` with the sign of ``sign``, on their bits.
+
+        LLVM's copysign looks through the conversions that its sign came from, down to one of f64 to f16, which it
+        leaves to a function that nobody provides.
+        """
+        integer, bits = (self.i64, 64) if element_of(magnitude.type) == self.f64 else (self.i32, 32)
+        own, other = self.bitcast(magnitude, integer), self.bitcast(sign, integer)
+        rest = self.same("arith.andi", own, self.constant(own.type, (1 << (bits - 1)) - 1))
+        top = self.same("arith.andi", other, self.constant(own.type, -(1 << (bits - 1))))
+        return self.value("arith.bitcast", magnitude.type, self.same("arith.ori", rest, top))
+
     def both(self, conditions: Sequence[Any]) -> Any:
         """The conjunction of i1 scalars, or of i1 vectors; None for none."""
         result = None

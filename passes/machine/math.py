@@ -16,7 +16,7 @@ from tilewright.passes.machine.trigonometry import by_lane
 Function = Callable[..., Any]
 
 INSTRUCTIONS = frozenset(
-    ["math.absf", "math.ceil", "math.copysign", "math.floor", "math.roundeven", "math.round", "math.sqrt", "math.trunc"]
+    ["math.absf", "math.ceil", "math.floor", "math.roundeven", "math.round", "math.sqrt", "math.trunc"]
 )
 INTEGER = frozenset(["math.absi", "math.ctlz", "math.cttz", "math.ctpop"])
 F32: dict[str, Function] = {
@@ -33,7 +33,7 @@ F32: dict[str, Function] = {
     "math.powf": trigonometry.power,
 }
 F64 = {name: name.removeprefix("math.").replace("powf", "pow") for name in F32}
-OPS = INSTRUCTIONS | INTEGER | F32.keys() | {"math.rsqrt", "math.fma"}
+OPS = INSTRUCTIONS | INTEGER | F32.keys() | {"math.rsqrt", "math.fma", "math.copysign"}
 
 
 def rule_of(emitter: Emitter, op: Any, element: Any) -> Function:
@@ -53,6 +53,8 @@ def compute(emitter: Emitter, name: str, *values: Any) -> Any:
         return emitter.same(name, *values)
     if name == "math.fma":
         return emitter.same(name, *values)
+    if name == "math.copysign":
+        return emitter.with_sign(*values)
     if name == "math.rsqrt":
         root = emitter.same("math.sqrt", *values)
         return emitter.same("arith.divf", emitter.constant(root.type, 1.0), root)

@@ -154,7 +154,7 @@ def tanh(e: Emitter, x: Any) -> Any:
     magnitude = below(e, e.same("math.absf", x), 9.1)
     t = _expm1_clamped(e, e.same("arith.addf", magnitude, magnitude))
     quotient = e.same("arith.divf", t, e.same("arith.addf", t, e.constant(x.type, 2.0)))
-    return e.same("math.copysign", quotient, x)
+    return e.with_sign(quotient, x)
 
 
 def erf(e: Emitter, x: Any) -> Any:
@@ -165,7 +165,7 @@ def erf(e: Emitter, x: Any) -> Any:
     r, number = _split_by_ln2(e, exponent)
     one = e.constant(x.type, 1.0)
     complement = e.same("arith.mulf", _exp_reduced(e, r), _power_of_two(e, number))
-    large = e.same("math.copysign", e.same("arith.subf", one, complement), x)
+    large = e.with_sign(e.same("arith.subf", one, complement), x)
     return e.select(e.compare_float("olt", magnitude, one), small, large)
 
 

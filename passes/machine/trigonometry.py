@@ -114,7 +114,7 @@ def _power(e: Emitter, x: Any, y: Any) -> Any:
     integral = e.compare_float("oeq", e.same("math.floor", exponent), exponent)
     half = e.same("arith.mulf", exponent, number(0.5))
     odd = e.same("arith.andi", integral, e.compare_float("une", e.same("math.floor", half), half))
-    result = e.select(odd, e.same("math.copysign", result, base), result)
+    result = e.select(odd, e.with_sign(result, base), result)
     finite = e.compare_float("olt", magnitude, number(float("inf")))
     negative = e.same("arith.andi", e.compare_float("olt", base, zero), finite)
     invalid = e.same("arith.andi", negative, e.compare_float("une", e.same("math.floor", exponent), exponent))

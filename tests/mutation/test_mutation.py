@@ -63,7 +63,7 @@ def ops(e, a, b):
     return gcd(a, b) + arith.andi(a, b) + divide(a, b) + (arith.maxsi if e else arith.minsi)(a, b)
 """
     found = [m.line for m in mutants_of("ops.py", source) if m.what == "last two arguments swapped"]
-    assert found == [4, 5] and sum("swapped" in m.what for m in mutants_of("ops.py", source)) == 2
+    assert found == [4, 5]
 
 
 def test_random_programs_of_the_judges_show_every_form_several_times() -> None:
