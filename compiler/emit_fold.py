@@ -303,10 +303,7 @@ def _read_all(scalars: Scalars, fold: FoldValue) -> tuple[Any, ...]:
 
 
 def _extent(scalars: Scalars, lo: Expr, hi: Expr) -> Any:
-    end = scalars.emit(hi)
-    if isinstance(lo, Literal) and lo.value == 0:
-        return end
-    return arith.subi(end, scalars.emit(lo))
+    return arith.subi(scalars.emit(hi), scalars.emit(lo))
 
 
 def _all(scalars: Scalars, conditions: Sequence[Expr], path: Path) -> Any:

@@ -359,12 +359,9 @@ def _stored_constant(expr: Expr, dtype: str) -> float | int | None:
     """The value of a constant that ``dtype`` holds exactly: an infinity or a small integer; None for anything else."""
     while isinstance(expr, Cast):
         expr = expr.operand
-    sign = 1
-    while isinstance(expr, Unary) and expr.op == "-":
-        sign, expr = -sign, expr.operand
-    if not isinstance(expr, Literal) or str(expr.value) == "-0.0" or (sign < 0 and expr.value == 0):
+    if not isinstance(expr, Literal) or str(expr.value) == "-0.0":
         return None
-    value, kind = sign * expr.value, kind_of(dtype)
+    value, kind = expr.value, kind_of(dtype)
     if kind.is_float:
         return value if abs(value) == float("inf") or (abs(value) <= EXACT and value == int(value)) else None
     low = 0 if kind.unsigned else -(1 << (kind.bits - 1))

@@ -129,9 +129,13 @@ FORMS = {
             w[i] = (x[i % (M + N)] else 3) + (x[i // (M * 2)] else 4) + (x[i // (2 * M + N)] else 5)
     """,
     "a group of one": """
-        kernel k[N, G](x: f32[N], g: i8[G], b: f32[N // G]) -> (y: f32[N]):
+        kernel k[N, G, P](x: f32[N], g: i8[G], b: f32[N // G], c: f32[P, N // G], d: f32[P, N % P + 1]) -> (
+                y: f32[N], z: f32[P, N], w: f32[P]
+            ):
             require N % G == 0
             y[i] = x[i] + (b[i // G] else 0)
+            z[p, i] = (c[p, i // G] else 0) * 2
+            w[p] = sum[j](d[p, j])
     """,
     "a share of a dim": """
         kernel k[N, P](n: i8[N], p: i8[P], x: f32[N // P], v: f32[N % P + N]) -> (

@@ -53,6 +53,8 @@ STEPWISE: dict[str, Callable[[Array], Array]] = {
     "sign": lambda x: np.where(np.isnan(x), x, np.sign(x)),
 }
 
+LEAST_TF32 = 2.0**-136
+"""The least positive TF32 number: ten bits below the least normal one."""
 PERIODIC: dict[str, Callable[[Array], Array]] = {"sin": np.sin, "cos": np.cos}
 
 
@@ -155,10 +157,12 @@ def _fma(rules: Rules, left: Value, right: Value, addend: Value) -> Value:
 
 
 def _tf32(rules: Rules, value: Value) -> Value:
-    """TF32 keeps 11 significant bits; hardware may truncate instead of rounding, so a whole unit is allowed."""
+    """TF32 keeps 11 significant bits, and fewer of what is subnormal in f32; hardware may truncate instead of rounding,
+    so a whole unit is allowed."""
     data = value.data
-    own = np.where(np.isfinite(data), np.abs(data) * 2.0**-10, 0.0)
-    kept = data == np.ldexp(np.rint(np.ldexp(data, 11 - np.frexp(data)[1])), np.frexp(data)[1] - 11)
+    own = np.where(np.isfinite(data), np.maximum(np.abs(data) * 2.0**-10, LEAST_TF32), 0.0)
+    unit = np.maximum(np.ldexp(1.0, np.frexp(data)[1] - 11), LEAST_TF32)
+    kept = data == np.rint(data / unit) * unit
     return settle(rules, value.dtype, data, value.error, value.unsure, value.fault, own=np.where(kept, 0.0, own))
 
 

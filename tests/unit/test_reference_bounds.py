@@ -155,6 +155,15 @@ def test_an_approximate_result_next_to_zero_may_be_zero() -> None:
     assert not check(result, "y", F([1, 0])).ok
 
 
+def test_tf32_of_subnormal_numbers_keeps_what_lies_on_its_grid() -> None:
+    x = F([2.0**-130, 2.0**-130 + 2.0**-145, 1.0, 1.0 + 2.0**-12, 3 * 2.0**-136, 2.0**-137])
+    result = _apply(call("tf32", X), x)
+    assert (result.bound["y"] == 0).tolist() == [True, False, True, False, True, False]
+    cut = F([2.0**-130, 2.0**-130, 1.0, 1.0, 3 * 2.0**-136, 0.0])
+    assert check(result, "y", cut).ok
+    assert not check(result, "y", F([2.0**-130, 2.0**-130 - 2.0**-135, 1.0, 1.0, 3 * 2.0**-136, 0.0])).ok
+
+
 def test_an_undecided_condition_between_equal_sides_decides_nothing() -> None:
     product = mul(X, Z)
     difference = sub(product, num(1.0, "f32"))
