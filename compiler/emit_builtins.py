@@ -62,7 +62,7 @@ def _composed(function: str, operands: Sequence[Any], kind: Kind, approximate: b
         case "fma":
             return math.fma(*operands)
         case "tf32":
-            return _tf32(first, kind)
+            return _tf32(first)
         case "sign":
             return _sign(first, kind)
         case _:
@@ -76,10 +76,8 @@ def _sign(value: Any, kind: Kind) -> Any:
     return arith.select(arith.cmpf(F.OGT, value, zero), constant(kind.name, 1.0), below)
 
 
-def _tf32(value: Any, kind: Kind) -> Any:
+def _tf32(value: Any) -> Any:
     """The leading 11 significant bits, as tensor cores take them (the rest is cut off); NaN stays NaN."""
-    if kind.name != "f32":
-        return value
     kept = arith.andi(arith.bitcast(mlir_type("i32"), value), constant("i32", ~0x1FFF))
     unordered = arith.cmpf(F.UNO, value, value)
     return arith.select(unordered, value, arith.bitcast(mlir_type("f32"), kept))

@@ -49,6 +49,12 @@ FORMS = {
             z[i] = x[i] if 2 < 1 else x[i] + 1
             w[i] = sum[j where (j < i or 1 < 2) and not (2 < 1) and j < N - 1](x[j]) if 1 < 2 else 0
     """,
+    "tf32": """
+        kernel k[N](x: f32[N], h: f16[N]) -> (y: f32[N], z: f32[N], v: f32[N]):
+            y[i] = tf32(x[i])
+            z[i] = tf32(f32(h[i])) + tf32(inf) + tf32(x[i] * 0.001)
+            v[i] = sum[j](tf32(x[j]) * tf32(x[i]))
+    """,
     "constants of the compilation": """
         kernel k[N](x: f32[N]; const on: bool = true, const off: bool = false, const n: int = 3) -> (
                 a: f32[N], b: f32[N], c: f32[N]
@@ -215,6 +221,12 @@ FORMS = {
         kernel k[N, K](x: f32[N, K]) -> (y: f32[N], t: f32[N, N]):
             t[a, b] = sum[l](exp(x[a, l]) * x[b, l])
             y[i] = t[i, i]
+    """,
+    "a reduction inside a reduction": """
+        kernel k[M, N](x: i32[N], v: f32[M]) -> (y: u32[N], z: f32[N], w: f32[N]):
+            y[i] = u32(prod[j: M](i32(argmax[l in i .. N](x[l]))))
+            z[i] = prod[j: M](max[l in i .. N](x[l] * 0.25))
+            w[i] = sum[j](v[j] * min[l in i .. N](x[l] * 0.5)) + 1
     """,
     # ------------------------------------------------ outputs
     "one sum thrice": """

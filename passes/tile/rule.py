@@ -280,7 +280,7 @@ def _vector_width(op: Any, machine: Machine) -> int:
 def _root_vector(op: Any, machine: Machine) -> int | None:
     """The index a root is vectorised along: its last one; for a fold only where its reads are contiguous in it.
 
-    A map that reads folds at its last index follows them: where they stream along what they reduce, it has one point a
+    What reads folds at its last index follows them: where they stream along what they reduce, it has one point a
     row (``y[i] = log(sum[j](exp(x[i, j])))``).
     """
     domain = tw.domain_of(op)
@@ -289,7 +289,7 @@ def _root_vector(op: Any, machine: Machine) -> int | None:
     last = domain.parallel - 1
     if op.name == "tw.fold" and factors_of(op) is not None:
         return last
-    followed = _folds_read_at(op, last) if op.name == "tw.map" else [op]
+    followed = [op, *_folds_read_at(op, last)] if op.name == "tw.fold" else _folds_read_at(op, last)
     return None if any(_streams(fold) for fold in followed) else last
 
 
@@ -299,11 +299,14 @@ def _streams(fold: Any) -> bool:
 
 
 def _folds_read_at(op: Any, position: int) -> list[Any]:
-    """The folds of the launch that a body reads at the index with this position."""
+    """The folds of the launch that a body reads at the index with this position, and those that they read at it."""
     index = tw.body_of(op).arguments[position]
-    views = [tw.read_view(read) for read in reads_of(tw.body_of(op))]
-    owners = [v.tensor.owner for v in views if index in v.subscripts]
-    return [owner.operation for owner in owners if getattr(owner, "name", "") == "tw.fold"]
+    found: list[Any] = []
+    for view in (tw.read_view(read) for read in reads_of(tw.body_of(op))):
+        fold = getattr(view.tensor.owner, "operation", None)
+        if index in view.subscripts and fold is not None and fold.name == "tw.fold":
+            found += [fold, *_folds_read_at(fold, list(view.subscripts).index(index))]
+    return found
 
 
 # ---------------------------------------------------------------- folds

@@ -67,7 +67,7 @@ OWN_TESTS: Mapping[str, tuple[str, ...]] = {
     "passes/tile/": (
         "tests/unit/test_schedule.py", "tests/ir/test_decisions.py", "tests/ir/test_tile_launches.py",
         "tests/ir/test_ranges.py", "tests/cpu/test_schedule_blocks.py", "tests/cpu/test_variants.py",
-        "tests/cpu/test_far_addresses.py", "tests/cpu/test_random_finds.py",
+        "tests/cpu/test_far_addresses.py", "tests/cpu/test_random_finds.py", "tests/emulator/test_sm80_schedules.py",
     ),
     "passes/cpu/": (
         "tests/cpu/test_native_access.py", "tests/cpu/test_native_elementwise.py", "tests/cpu/test_native_kernels.py",

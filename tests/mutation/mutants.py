@@ -123,13 +123,13 @@ def _claim(function: ast.FunctionDef, name: str, found: dict[ast.AST, str]) -> N
 def _alive(node: ast.AST) -> Iterator[ast.AST]:
     """``node`` and what is below it, without messages of errors, assertions, annotations and formatted text.
 
-    ``strict=True`` of a ``zip`` is an assertion. Nor is the number in ``regions[0]``, ``blocks[0]`` and ``results[0]``:
-    -1 is the same where there is one.
+    ``strict=True`` of a ``zip`` is an assertion. Nor is the number in ``regions[0]``, ``blocks[0]`` and ``results[0]``,
+    of which there is one.
     """
     if isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr, ast.arg)) or _is_strict(node):
         return
     yield node
-    if _is_the_only(node):
+    if _is_first(node):
         yield from _alive(node.value)  # type: ignore[attr-defined]
         return
     for name, value in ast.iter_fields(node):
@@ -144,10 +144,14 @@ def _is_strict(node: ast.AST) -> bool:
     return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
+def _is_first(node: ast.AST) -> bool:
+    return isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value == 0
+
+
 def _is_the_only(node: ast.AST) -> bool:
     match node:
-        case ast.Subscript(value=ast.Attribute(attr="regions" | "blocks" | "results"), slice=ast.Constant(value=0)):
-            return True
+        case ast.Subscript(value=ast.Attribute(attr="regions" | "blocks" | "results")):
+            return _is_first(node)
     return False
 
 
@@ -158,6 +162,8 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
             yield f"{type(op).__name__} -> {COMPARISONS[type(op)].__name__}", _flip_comparison
         case ast.Constant(value=bool()):
             yield f"{node.value} -> {not node.value}", _flip_bool
+        case ast.Subscript() if _is_first(node) and not _is_the_only(node):  # [-1] is the same where there is one
+            yield "0 -> 1", lambda n: _subscript(n, 1)
         case ast.Constant(value=int() as value):
             yield f"{value} -> {value + 1}", lambda n: _number(n, 1)
             yield f"{value} -> {value - 1}", lambda n: _number(n, -1)
@@ -219,6 +225,12 @@ def _flip_bool(node: ast.AST) -> ast.AST:
 def _number(node: ast.AST, step: int) -> ast.AST:
     assert isinstance(node, ast.Constant) and isinstance(node.value, int)
     return ast.copy_location(ast.Constant(node.value + step), node)
+
+
+def _subscript(node: ast.AST, at: int) -> ast.AST:
+    assert isinstance(node, ast.Subscript)
+    node.slice = ast.copy_location(ast.Constant(at), node.slice)
+    return node
 
 
 def _flip_operator(node: ast.AST) -> ast.AST:

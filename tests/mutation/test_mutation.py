@@ -50,6 +50,12 @@ def test_the_only_block_of_an_op_is_no_place_for_a_mistake() -> None:
     assert {m.what for m in mutants_of("body.py", source)} == {"1 -> 2", "1 -> 0"}
 
 
+def test_the_first_of_several_is_mistaken_for_the_second() -> None:
+    source = "def first(op):\n    return op.operands[0]\n"
+    (mutant,) = mutants_of("first.py", source)
+    assert mutant.what == "0 -> 1" and mutated_code(mutant, source, "first.py").co_consts[-1] == 1
+
+
 def test_an_assertion_is_no_place_for_a_mistake() -> None:
     source = "def pairs(a, b):\n    assert a < 3\n    return list(zip(a, b, strict=True))\n"
     assert not mutants_of("pairs.py", source)
