@@ -107,11 +107,11 @@ def test_float_to_integer_saturates_and_nan_is_zero() -> None:
             b[i] = u32(x[i])
             c[i] = i64(x[i])
     """) as module:  # fmt: skip
-        x = np.array([np.nan, 1e30, -1e30, 127.9, -0.5], np.float32)
-        found = run(module, {"x": x}, {"N": 5})
-        assert found["a"].tolist() == [0, 127, -128, 127, 0]
-        assert found["b"].tolist() == [0, 2**32 - 1, 0, 127, 0]
-        assert found["c"].tolist() == [0, 2**63 - 1, -(2**63), 127, 0]
+        x = np.array([np.nan, 1e30, -1e30, 127.9, -0.5, 126.9, 128, -127.9, -128.9, -129], np.float32)
+        found = run(module, {"x": x}, {"N": 10})
+        assert found["a"].tolist() == [0, 127, -128, 127, 0, 126, 127, -127, -128, -128]
+        assert found["b"].tolist() == [0, 2**32 - 1, 0, 127, 0, 126, 128, 0, 0, 0]
+        assert found["c"].tolist() == [0, 2**63 - 1, -(2**63), 127, 0, 126, 128, -127, -128, -129]
 
 
 def test_tf32_keeps_eleven_significant_bits() -> None:

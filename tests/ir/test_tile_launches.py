@@ -254,8 +254,9 @@ def _for_nest(setting: Setting) -> Setting:
 
 
 def test_a_setting_without_a_place_is_refused() -> None:
-    with ods.session(), pytest.raises(UnusedSetting, match="no launch has a place for: tile q=8"):
+    with ods.session(), pytest.raises(UnusedSetting, match="no launch has a place for: tile q=8") as caught:
         module = ir.Module.create()
         with ir.InsertionPoint(module.body):
             launches.LINEAR.build()
         TileLaunches(SMALL, written=(Setting(("tile", "q"), 8), Setting(("tile", "i"), 6))).run(module)
+    assert caught.value.settings == (Setting(("tile", "q"), 8),)
