@@ -78,6 +78,12 @@ FORMS = {
             f[i] = f32(f16(2049.0) + bf16(257.0)) + f32(f64(16777217.0))
             g[i] = i32(u32(4294967290) > u32(5)) + i32(i32(-6) > 5) * 2 + i32(nan < 1.0) * 4 + i32(nan != 1.0) * 8
     """,
+    "powers of positions": """
+        kernel k[N](a: i64[N], x: i32[N]) -> (y: i64[N], z: i32[N], w: i32[N]):
+            y[i] = i64(i) ** (a[0] & 7)
+            z[i] = x[i] ** (i32(i) & 3)
+            w[i] = (i32(i) - 3) ** (x[i] & 3)
+    """,
     "said twice": """
         kernel k[N](x: i32[N], s: f32[N]) -> (a: i32[N], b: i32[N], c: f32[N], d: i32[N], e: i32[N]):
             a[i] = ~~x[i] + ~(x[i] ^ 5)
@@ -268,6 +274,6 @@ def program_of(name: str, seed: int, sizes: dict[str, int] | None = None) -> Pro
 def _data(dtype: str, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
     if dtype == "u32":
         return generator.integers(0, 1 << 32, shape, np.uint32)
-    if dtype in ("i8", "i32"):
+    if dtype in ("i8", "i32", "i64"):
         return generator.integers(-LIMIT, LIMIT + 1, shape).astype(NUMPY[dtype])
     return generator.normal(size=shape).astype(NUMPY[dtype])

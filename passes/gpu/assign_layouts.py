@@ -320,15 +320,18 @@ def contiguous_axis(access_map: Any) -> int:
 
 def _first_load(value: Any) -> tile.Access | None:
     """The first load of a full tile that an elementwise value comes from: a copy should follow its order in memory."""
-    if isinstance(value.owner, ir.Block):
-        return None
-    op = value.owner.operation
-    if op.name == "tile.load":
-        return tile.load_view(op).access
-    if not _is_elementwise(op):
-        return None
-    found = (_first_load(o) for o in op.operands if _shape(o) == _shape(value))
-    return next((f for f in found if f is not None), None)
+    shape, seen, waiting = _shape(value), set(), [value]
+    while waiting:
+        current = waiting.pop()
+        if current in seen or isinstance(current.owner, ir.Block) or _shape(current) != shape:
+            continue
+        seen.add(current)
+        op = current.owner.operation
+        if op.name == "tile.load":
+            return tile.load_view(op).access
+        if _is_elementwise(op):
+            waiting += reversed(list(op.operands))
+    return None
 
 
 # ---------------------------------------------------------------- contractions
