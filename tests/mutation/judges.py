@@ -75,7 +75,8 @@ OWN_TESTS: Mapping[str, tuple[str, ...]] = {
         "tests/cpu/test_far_addresses.py", "tests/cpu/test_random_finds.py", "tests/cpu/test_api.py",
     ),
     GPU: (
-        "tests/ir/test_assign_layouts.py", "tests/emulator/test_sm80_assembled.py", "tests/emulator/test_sm80_calls.py",
+        "tests/ir/test_assign_layouts.py", "tests/ir/test_divisors.py", "tests/emulator/test_sm80_assembled.py",
+        "tests/emulator/test_sm80_calls.py",
         "tests/emulator/test_sm80_rows.py", "tests/emulator/test_sm80_products.py",
         "tests/emulator/test_sm80_schedules.py",
     ),
