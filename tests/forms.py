@@ -198,6 +198,12 @@ FORMS = {
             f[i] = sum[l: N // P + M * 2, j in 0 .. abs(at[i])]((u[j] else 1) + l)
             g[i] = sum[l: N % P + 2, j in at[i] .. 9]((u[j] else 1) - l)
     """,
+    "reductions as bounds": """
+        kernel k[M, N](x: f32[N], at: i32[M]) -> (a: f32[M], b: f32[M], c: f32[M]):
+            a[i] = sum[j in min[l](at[l]) .. N](x[j] else 1)
+            b[i] = sum[j in 0 .. max[l](at[l] + i)](x[j] else 2)
+            c[i] = max[j in sum[l](abs(at[l])) % N .. max[l](at[l]) + 3](x[j] else 3)
+    """,
     "positions in windows": """
         kernel k[N](x: f32[N], at: i32[N]) -> (a: i32[N], b: i32[N], c: i64[N]):
             a[i] = i32(argmax[j in i .. i + 3](x[j] else 0))
