@@ -266,10 +266,10 @@ def kernel_of(name: str) -> TypedKernel:
     return typed_text(FORMS[name])
 
 
-def program_of(name: str, seed: int, sizes: dict[str, int] | None = None) -> Program:
-    """The kernel of a form with random data of the given sizes."""
+def program_of(name: str, seed: int) -> Program:
+    """The kernel of a form with random data."""
     kernel = kernel_of(name)
-    dims = {dim: {**SIZES, **(sizes or {})}[dim] for dim in kernel.dims}
+    dims = {dim: SIZES[dim] for dim in kernel.dims}
     generator = np.random.default_rng(seed)
     shapes = {tensor.name: reference.shape(tensor.shape, dims) for tensor in kernel.tensors}
     arguments = {tensor.name: _data(tensor.dtype, shapes[tensor.name], generator) for tensor in kernel.tensors}

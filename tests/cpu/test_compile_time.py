@@ -93,7 +93,7 @@ SMALL, LARGE, LONGEST = 150, 2400, 5000
 """Operations. Sixteen times apart, because LLVM and MLIR take up to a third more for each where their memory leaves a
 cache: over a factor of four that alone is an exponent of 1.2."""
 ROOM = 0.2
-"""By how much the exponent of growth may be above 1 in one step: a quadratic part of three quarters is refused."""
+"""By how much the exponent of growth may be above 1 in one step: three quarters more than linear is refused."""
 NOTICEABLE = 0.02
 """Seconds at the large size below which a step is not judged."""
 TRIES = 3
